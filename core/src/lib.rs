@@ -1,12 +1,63 @@
+//! # bradawl
+//!
+//! Peer-to-peer NAT traversal as pure state machines: packets and timestamps in, actions out.
+//!
+//! There is no socket in this crate, no thread, no clock and no global randomness. Every protocol is
+//! a [`Machine`](machine::Machine): whoever embeds one feeds it datagrams and the time, and does what
+//! it says. That makes it fit any event loop, and makes every run repeatable from a seed.
+//!
+//! Here a client asks a server for its address, through a NAT, in no time at all:
+//!
+//! ```
+//! use bradawl::machine::{MIN_BUFFER, Machine, Meta, Output, Path};
+//! use bradawl::rng::Rng;
+//! use bradawl::stun::client::{Event, Request, StunClient};
+//! use bradawl::stun::server::{Config, StunServer};
+//! use bradawl::time::Instant;
+//!
+//! let now = Instant::ZERO;
+//! let (local, public, server_at) = ("10.0.0.7:5000", "192.0.2.9:61000", "198.51.100.1:3478");
+//! let inside = Path::udp(local.parse()?, server_at.parse()?);
+//! let outside = Path::udp(server_at.parse()?, public.parse()?);
+//!
+//! let mut client = StunClient::new(Rng::from_seed([1; 32]));
+//! let mut server = StunServer::new(Config::default(), Rng::from_seed([2; 32]));
+//! client.request(now, inside, Request::default())?;
+//!
+//! let mut buf = [0; MIN_BUFFER];
+//! let mapped = loop {
+//!     match client.poll_output(now, &mut buf) {
+//!         Output::Transmit { len, .. } => drop(server.handle_input(now, outside, Meta::default(), &buf[..len])),
+//!         Output::Event(Event::Answered(answer)) => break answer.mapped,
+//!         Output::Event(Event::Failed { reason, .. }) => return Err(reason.into()),
+//!         Output::Host(_) | Output::Idle(_) => {}
+//!     }
+//!     if let Output::Transmit { len, .. } = server.poll_output(now, &mut buf) {
+//!         let _ = client.handle_input(now, inside, Meta::default(), &buf[..len]);
+//!     }
+//! };
+//! assert_eq!(mapped, public.parse()?);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Where to look: [`machine`] is the idiom that everything follows; [`wire`] holds the codecs;
+//! [`stun`] a client and a server; [`timers`], [`time`], [`rng`] and [`hash`] are what machines are
+//! made of.
+//!
+//! Without default features the crate is `no_std` with `alloc`. The `std` feature only lets CRC-32
+//! look for a faster instruction at run time.
+
 #![no_std]
 #![forbid(unsafe_code)]
-//! placeholder
+
 extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod hash;
 pub mod machine;
 pub mod rng;
+pub mod stun;
 pub mod time;
 pub mod timers;
 pub mod wire;

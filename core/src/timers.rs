@@ -7,7 +7,7 @@
 //! hardly ever fire: a keepalive moves with every packet sent, a consent check with every answer.
 //! Postponing only writes the new deadline beside the old one, which stays in the heap as a lower
 //! bound and is moved down when it comes to the top. So postponing is O(1), setting, advancing and
-//! cancelling are O(log n), and deadlines are exact: [`Timers::next`] settles the top first.
+//! cancelling are O(log n), and deadlines are exact: [`Timers::next_deadline`] settles the top first.
 
 use alloc::vec::Vec;
 
@@ -31,12 +31,12 @@ pub type Key = u32;
 /// timers.set(0, at(10));
 /// timers.set(1, at(20));
 /// timers.set(0, at(30)); // postponed
-/// assert_eq!(timers.next(), Some(at(20)));
+/// assert_eq!(timers.next_deadline(), Some(at(20)));
 ///
 /// assert_eq!(timers.pop(at(25)), Some(1));
 /// assert_eq!(timers.pop(at(25)), None); // nothing else is due
 /// timers.cancel(0);
-/// assert_eq!(timers.next(), None);
+/// assert_eq!(timers.next_deadline(), None);
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct Timers {
@@ -97,7 +97,7 @@ impl Timers {
     }
 
     /// When the next timer will fire.
-    pub fn next(&mut self) -> Option<Instant> {
+    pub fn next_deadline(&mut self) -> Option<Instant> {
         self.settle().map(|node| node.bound)
     }
 
@@ -164,7 +164,8 @@ impl Timers {
             let first = ARITY * hole + 1;
             let end = (first + ARITY).min(self.heap.len());
             let children = self.heap.get(first..end).unwrap_or_default();
-            let Some((offset, &earliest)) = children.iter().enumerate().min_by_key(|&(_, child)| child) else {
+            let Some((offset, &earliest)) = children.iter().enumerate().min_by_key(|&(_, child)| child)
+            else {
                 break;
             };
             if node <= earliest {
@@ -207,7 +208,7 @@ mod tests {
         timers.set(0, at(1));
         timers.set(0, at(5));
         assert_eq!(timers.pop(at(4)), None);
-        assert_eq!(timers.next(), Some(at(5)));
+        assert_eq!(timers.next_deadline(), Some(at(5)));
         assert_eq!(timers.pop(at(5)), Some(0));
         assert_eq!(timers.deadline(0), None);
     }
@@ -230,6 +231,6 @@ mod tests {
         timers.set(1, at(2));
         timers.cancel(1);
         timers.cancel(1);
-        assert_eq!((timers.len(), timers.next()), (1, Some(at(1))));
+        assert_eq!((timers.len(), timers.next_deadline()), (1, Some(at(1))));
     }
 }

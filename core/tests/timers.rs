@@ -47,7 +47,7 @@ proptest! {
                 }
             }
             let next = model.values().min().copied().map(Instant::from_micros);
-            prop_assert_eq!(timers.next(), next);
+            prop_assert_eq!(timers.next_deadline(), next);
             prop_assert_eq!(timers.len(), model.len());
             for key in 0..40 {
                 let expected = model.get(&key).copied().map(Instant::from_micros);

@@ -106,7 +106,9 @@ impl<'b> Writer<'b> {
     pub fn integrity_with(mut self, key: &Key, which: Integrity) -> Self {
         match which {
             Integrity::Sha1 => self.seal(Kind::MESSAGE_INTEGRITY, |message| key.sign_sha1(message)),
-            Integrity::Sha256 => self.seal(Kind::MESSAGE_INTEGRITY_SHA256, |message| key.sign_sha256(message)),
+            Integrity::Sha256 => {
+                self.seal(Kind::MESSAGE_INTEGRITY_SHA256, |message| key.sign_sha256(message));
+            }
         }
         self
     }

@@ -61,7 +61,7 @@ impl<'a> Attribute<'a> for ResponsePort {
     fn decode(value: &'a [u8], _: &TransactionId) -> Option<Self> {
         // RFC 5780 §7.5: a 16-bit port with two bytes of padding; its length is given as 4 and,
         // by some, as 2.
-        let ((&port, []) | (&port, [_, _])) = value.split_first_chunk()? else { return None };
+        let (&port, [] | [_, _]) = value.split_first_chunk()? else { return None };
         Some(Self(u16::from_be_bytes(port)))
     }
 

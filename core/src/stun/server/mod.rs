@@ -1,0 +1,385 @@
+//! A STUN server: tells whoever asks where they came from (RFC 8489, RFC 5780).
+//!
+//! What happens to a datagram, in this order:
+//!
+//! 1. It is a well-formed Binding *request*, or it is left alone: no response, no indication and
+//!    nothing malformed is ever answered. It came from a real port, and its FINGERPRINT, if it has
+//!    one, is right.
+//! 2. Its sender's network has not used up its rate ([`RateLimit`]).
+//! 3. It is answered: 420 if it has attributes that must be understood and are not, 400 if it claims
+//!    to be signed and does not say by whom, else success with XOR-MAPPED-ADDRESS.
+//!
+//! An answer carries nothing that was not asked for: 32 bytes for IPv4, 44 for IPv6, 8 more with a
+//! FINGERPRINT if the request had one. Where an alternate address is configured, RESPONSE-ORIGIN and
+//! OTHER-ADDRESS come on top and CHANGE-REQUEST and PADDING are honoured (RFC 5780 §6);
+//! RESPONSE-PORT never is, because it sends traffic where somebody else says.
+//!
+//! The server keeps no state per client but the rate table, which has a fixed size. Nothing is
+//! allocated after construction.
+
+mod counters;
+mod rate;
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use core::convert::Infallible;
+use core::net::SocketAddr;
+
+pub use counters::{Counters, Outcome};
+pub use rate::RateLimit;
+use rate::RateTable;
+
+use crate::machine::{HostInput, Machine, Meta, Output, Path, Verdict};
+use crate::rng::Rng;
+use crate::time::Instant;
+use crate::wire::stun::attr::{
+    ChangeRequest, ChangedAddress, ErrorCode, Kind, MappedAddress, OtherAddress, Padding, ResponseOrigin,
+    SourceAddress, UnknownAttributes, XorMappedAddress,
+};
+use crate::wire::stun::{Class, Malformed, Message, Method, NoRoom, TransactionId, Writer};
+
+/// How many answers may wait to be polled. A host that feeds more datagrams than this before it
+/// drains loses the rest, as a full socket buffer would.
+pub const MAX_PENDING: usize = 256;
+
+/// The longest PADDING that is sent back. Never longer than the request's own.
+const MAX_PADDING: usize = 1_400;
+
+/// What a server is to do.
+///
+/// ```
+/// use bradawl::stun::server::{Alternate, Config};
+///
+/// let config = Config {
+///     alternates: vec![Alternate::new("192.0.2.1:3478".parse()?, "192.0.2.2:3479".parse()?).unwrap()],
+///     ..Config::default()
+/// };
+/// assert!(!config.classic && config.rate.is_some());
+/// # Ok::<(), core::net::AddrParseError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The server's second addresses, for NAT behaviour discovery: at most one per address family
+    /// is of use.
+    pub alternates: Vec<Alternate>,
+    /// Answer clients of RFC 3489 too, whose messages have no magic cookie and so look like almost
+    /// anything.
+    pub classic: bool,
+    /// How fast one network may ask; `None` for no limit.
+    pub rate: Option<RateLimit>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { alternates: Vec::new(), classic: false, rate: Some(RateLimit::default()) }
+    }
+}
+
+/// The two IP addresses and two ports of a server that helps with behaviour discovery. The host
+/// listens on all four combinations.
+///
+/// ```
+/// use bradawl::stun::server::Alternate;
+///
+/// let pair = Alternate::new("192.0.2.1:3478".parse()?, "192.0.2.2:3479".parse()?).unwrap();
+/// assert_eq!(pair.addresses()[1], "192.0.2.1:3479".parse()?);
+/// assert!(Alternate::new("192.0.2.1:3478".parse()?, "192.0.2.2:3478".parse()?).is_none()); // same port
+/// # Ok::<(), core::net::AddrParseError>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Alternate {
+    primary: SocketAddr,
+    secondary: SocketAddr,
+}
+
+impl Alternate {
+    /// `None` unless the two differ in IP address and in port and are of one family.
+    pub fn new(primary: SocketAddr, secondary: SocketAddr) -> Option<Self> {
+        let differ = primary.ip() != secondary.ip() && primary.port() != secondary.port();
+        (differ && primary.is_ipv4() == secondary.is_ipv4()).then_some(Self { primary, secondary })
+    }
+
+    /// All four.
+    pub fn addresses(&self) -> [SocketAddr; 4] {
+        let address = |ip: SocketAddr, port: SocketAddr| SocketAddr::new(ip.ip(), port.port());
+        let (a, b) = (self.primary, self.secondary);
+        [address(a, a), address(a, b), address(b, a), address(b, b)]
+    }
+
+    /// The address that differs from `local` as asked; `None` if `local` is not one of the four.
+    fn changed(&self, local: SocketAddr, change: ChangeRequest) -> Option<SocketAddr> {
+        let other = |is_primary: bool| if is_primary { self.secondary } else { self.primary };
+        let by_ip = self.holder(local, SocketAddr::ip)?;
+        let by_port = self.holder(local, SocketAddr::port)?;
+        let ip = if change.ip { other(by_ip == self.primary) } else { by_ip };
+        let port = if change.port { other(by_port == self.primary) } else { by_port };
+        Some(SocketAddr::new(ip.ip(), port.port()))
+    }
+
+    /// Which of the two shares a part with `local`.
+    fn holder<T: PartialEq>(&self, local: SocketAddr, part: fn(&SocketAddr) -> T) -> Option<SocketAddr> {
+        [self.primary, self.secondary].into_iter().find(|address| part(address) == part(&local))
+    }
+}
+
+/// The server as a [`Machine`]. It has no events and no timers.
+///
+/// ```
+/// use bradawl::machine::{Machine, Meta, Output, Path, Verdict, MIN_BUFFER};
+/// use bradawl::rng::Rng;
+/// use bradawl::stun::server::{Config, Outcome, StunServer};
+/// use bradawl::time::Instant;
+/// use bradawl::wire::stun::attr::XorMappedAddress;
+/// use bradawl::wire::stun::{Class, Message, Method, TransactionId, Writer};
+///
+/// let mut server = StunServer::new(Config::default(), Rng::from_seed([0; 32]));
+/// let path = Path::udp("192.0.2.1:3478".parse()?, "198.51.100.7:50000".parse()?);
+///
+/// let mut request = [0; 20];
+/// Writer::new(&mut request, Class::Request, Method::BINDING, TransactionId::from([7; 12])).finish()?;
+/// assert_eq!(server.handle_input(Instant::ZERO, path, Meta::default(), &request), Verdict::Consumed);
+///
+/// let mut buf = [0; MIN_BUFFER];
+/// let Output::Transmit { len: 32, .. } = server.poll_output(Instant::ZERO, &mut buf) else { panic!() };
+/// let answer = Message::parse(&buf[..32])?;
+/// assert_eq!(answer.find()?, Some(XorMappedAddress(path.remote)));
+/// assert_eq!(server.poll_output(Instant::ZERO, &mut buf), Output::Idle(None));
+/// assert_eq!(server.counters().count(Outcome::Success), 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct StunServer {
+    alternates: Vec<Alternate>,
+    classic: bool,
+    rate: Option<RateTable>,
+    pending: VecDeque<Answer>,
+    counters: Counters,
+}
+
+/// An answer that waits to be polled.
+#[derive(Clone, Copy, Debug)]
+struct Answer {
+    /// From the address it is to leave from, to whom.
+    path: Path,
+    /// The other IP address and port, where there are any.
+    other: Option<SocketAddr>,
+    id: TransactionId,
+    /// The four bytes in front of the id if the request had no magic cookie.
+    classic: Option<[u8; 4]>,
+    fingerprint: bool,
+    padding: Option<u16>,
+    body: Body,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Body {
+    Success,
+    BadRequest,
+    Unknown(UnknownAttributes),
+}
+
+impl Machine for StunServer {
+    type Event = Infallible;
+
+    fn handle_input(&mut self, now: Instant, path: Path, _: Meta, bytes: &[u8]) -> Verdict {
+        let outcome = match self.examine(now, path, bytes) {
+            Ok(_) if self.pending.len() == MAX_PENDING => Outcome::Overflow,
+            Ok(answer) => {
+                self.pending.push_back(answer);
+                answer.outcome()
+            }
+            Err(outcome) => outcome,
+        };
+        self.counters.add(outcome);
+        if outcome.is_for_others() { Verdict::Unclaimed } else { Verdict::Consumed }
+    }
+
+    /// Nothing that a host can say is of interest to a server without state.
+    fn handle_host(&mut self, _: Instant, _: HostInput<'_>) {}
+
+    fn poll_output(&mut self, _: Instant, buf: &mut [u8]) -> Output<Infallible> {
+        let Some(answer) = self.pending.front() else { return Output::Idle(None) };
+        // Too short a buffer yields nothing; the answer waits for a longer one.
+        let Ok(len) = answer.write(buf) else { return Output::Idle(None) };
+        let path = answer.path;
+        self.pending.pop_front();
+        Output::Transmit { path, len, segment: None, ecn: None }
+    }
+}
+
+impl StunServer {
+    /// A server; `rng` is where its hash key comes from.
+    pub fn new(config: Config, mut rng: Rng) -> Self {
+        Self {
+            alternates: config.alternates,
+            classic: config.classic,
+            rate: config.rate.map(|limit| RateTable::new(limit, &mut rng)),
+            pending: VecDeque::with_capacity(MAX_PENDING),
+            counters: Counters::default(),
+        }
+    }
+
+    /// What became of everything it was given.
+    pub const fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Decides what to answer, or why not to.
+    fn examine(&mut self, now: Instant, path: Path, bytes: &[u8]) -> Result<Answer, Outcome> {
+        let (message, classic) = self.parse(bytes)?;
+        if message.class() != Class::Request {
+            return Err(Outcome::NotARequest);
+        }
+        if message.method() != Method::BINDING {
+            return Err(Outcome::OtherMethod);
+        }
+        if path.remote.port() == 0 {
+            return Err(Outcome::PortZero);
+        }
+        if message.has_fingerprint() && !message.fingerprint_holds() {
+            return Err(Outcome::WrongFingerprint);
+        }
+        if let Some(rate) = &mut self.rate
+            && !rate.admit(now, path.remote.ip())
+        {
+            return Err(Outcome::RateLimited);
+        }
+        self.answer(path, &message, classic)
+    }
+
+    /// Reads a message, of RFC 3489 too where that is allowed.
+    fn parse<'a>(&self, bytes: &'a [u8]) -> Result<(Message<'a>, Option<[u8; 4]>), Outcome> {
+        match Message::parse(bytes) {
+            Ok(message) => Ok((message, None)),
+            Err(Malformed::Cookie) if self.classic => {
+                let message = Message::parse_classic(bytes).map_err(Outcome::from)?;
+                Ok((message, Some(message.cookie())))
+            }
+            Err(malformed) => Err(malformed.into()),
+        }
+    }
+
+    /// The answer to a well-formed request.
+    fn answer(&self, path: Path, request: &Message<'_>, classic: Option<[u8; 4]>) -> Result<Answer, Outcome> {
+        let alternate = self.alternates.iter().find_map(|alternate| {
+            let other = alternate.changed(path.local, ChangeRequest { ip: true, port: true })?;
+            Some((alternate, other))
+        });
+        let mut answer = Answer {
+            path,
+            other: alternate.map(|(_, other)| other),
+            id: request.transaction_id(),
+            classic,
+            fingerprint: request.has_fingerprint(),
+            padding: None,
+            body: Body::Success,
+        };
+        // What most requests look like: nothing but a header.
+        if request.attributes().next().is_none() && request.integrity().is_none() {
+            return Ok(answer);
+        }
+        let understood = match (alternate, classic) {
+            (Some(_), _) => understood_with_alternate,
+            (None, Some(_)) => understood_by_classic,
+            (None, None) => understood,
+        };
+        let mut unknown = request.not_understood(understood).peekable();
+        if unknown.peek().is_some() {
+            answer.body = Body::Unknown(unknown.collect());
+            return Ok(answer);
+        }
+        // RFC 8489 §9.1.3: integrity that does not say whose it is.
+        if request.integrity().is_some() && !request.has(Kind::USERNAME) && !request.has(Kind::USERHASH) {
+            answer.body = Body::BadRequest;
+            return Ok(answer);
+        }
+        let Ok(change) = request.find::<ChangeRequest>() else {
+            answer.body = Body::BadRequest;
+            return Ok(answer);
+        };
+        let change = change.unwrap_or_default();
+        match alternate {
+            Some((alternate, _)) => {
+                answer.path.local = alternate.changed(path.local, change).unwrap_or(path.local);
+                let padding = request.attributes().find(|attribute| attribute.kind == Kind::PADDING);
+                answer.padding = padding.map(|padding| padding.value.len().min(MAX_PADDING) as u16);
+            }
+            // An RFC 3489 client takes any answer for a yes, so a no is silence.
+            None if change != ChangeRequest::default() => return Err(Outcome::NoAlternate),
+            None => {}
+        }
+        Ok(answer)
+    }
+}
+
+/// The attributes that a Binding request may carry and that this server knows, be it only to ignore
+/// them (RFC 8489 §6.3: known but unexpected).
+fn understood(kind: Kind) -> bool {
+    matches!(
+        kind,
+        Kind::MAPPED_ADDRESS
+            | Kind::USERNAME
+            | Kind::ERROR_CODE
+            | Kind::UNKNOWN_ATTRIBUTES
+            | Kind::REALM
+            | Kind::NONCE
+            | Kind::PASSWORD_ALGORITHM
+            | Kind::USERHASH
+            | Kind::XOR_MAPPED_ADDRESS
+    )
+}
+
+/// With RFC 5780 on top.
+fn understood_with_alternate(kind: Kind) -> bool {
+    matches!(kind, Kind::CHANGE_REQUEST | Kind::PADDING) || understood(kind)
+}
+
+/// RFC 3489 clients send CHANGE-REQUEST always, with nothing set when they want nothing.
+fn understood_by_classic(kind: Kind) -> bool {
+    kind == Kind::CHANGE_REQUEST || understood(kind)
+}
+
+impl Answer {
+    const fn outcome(&self) -> Outcome {
+        match self.body {
+            Body::Success => Outcome::Success,
+            Body::BadRequest => Outcome::BadRequest,
+            Body::Unknown(_) => Outcome::UnknownAttributes,
+        }
+    }
+
+    fn write(&self, buf: &mut [u8]) -> Result<usize, NoRoom> {
+        let class = if let Body::Success = self.body { Class::Success } else { Class::Error };
+        let writer = match self.classic {
+            None => Writer::new(buf, class, Method::BINDING, self.id),
+            Some(cookie) => Writer::with_cookie(buf, class, Method::BINDING, cookie, self.id),
+        };
+        let writer = match self.body {
+            Body::Success => self.write_success(writer),
+            Body::BadRequest => {
+                writer.put(&ErrorCode { code: ErrorCode::BAD_REQUEST, reason: "Bad Request" })
+            }
+            Body::Unknown(unknown) => writer
+                .put(&ErrorCode { code: ErrorCode::UNKNOWN_ATTRIBUTE, reason: "Unknown Attribute" })
+                .put(&unknown),
+        };
+        let writer = if self.fingerprint { writer.fingerprint() } else { writer };
+        writer.finish()
+    }
+
+    fn write_success<'b>(&self, writer: Writer<'b>) -> Writer<'b> {
+        if self.classic.is_some() {
+            return writer
+                .put(&MappedAddress(self.path.remote))
+                .put(&SourceAddress(self.path.local))
+                .put_some(self.other.map(ChangedAddress).as_ref());
+        }
+        let writer = writer.put(&XorMappedAddress(self.path.remote));
+        let Some(other) = self.other else { return writer };
+        let writer = writer.put(&ResponseOrigin(self.path.local)).put(&OtherAddress(other));
+        match self.padding {
+            Some(len) => writer.put(&Padding(&[0; MAX_PADDING][..usize::from(len)])),
+            None => writer,
+        }
+    }
+}
