@@ -342,7 +342,7 @@ fn short_term_requests_are_signed_as_offered_and_so_must_be_their_answers() {
             let mut world = World::asking(short_term(offer));
             let request = world.sent();
             let message = Message::parse(&request).unwrap();
-            assert_eq!(message.find(), Ok(Some(Username("alice"))));
+            assert_eq!(message.find(), Ok(Some(Username(b"alice"))));
             assert_eq!(message.integrity_holds_with(&key, Integrity::Sha1), accepts_sha1);
             assert_eq!(message.integrity_holds_with(&key, Integrity::Sha256), accepts_sha256);
             world.answered(&request, Class::Success, |w| w.put(&mapped()).integrity_with(&key, which));
@@ -383,7 +383,7 @@ fn a_challenge_is_followed_with_the_strongest_algorithm() {
     let second = world.sent();
     let message = Message::parse(&second).unwrap();
     assert_ne!(message.transaction_id(), Message::parse(&first).unwrap().transaction_id());
-    assert_eq!(message.find(), Ok(Some(Username("alice"))));
+    assert_eq!(message.find(), Ok(Some(Username(b"alice"))));
     assert_eq!(message.find(), Ok(Some(Realm("example.org"))));
     assert_eq!(message.find(), Ok(Some(NEW_NONCE)));
     assert_eq!(message.find(), Ok(Some(PasswordAlgorithms::SHA256_AND_MD5)));

@@ -199,7 +199,7 @@ fn integrity_that_does_not_say_whose_it_is_gets_a_400() {
     }
     assert_eq!(server.counters().count(Outcome::BadRequest), 2);
     // A server without credentials ignores integrity that does.
-    let signed = request(|writer| writer.put(&Username("alice")).integrity(&key));
+    let signed = request(|writer| writer.put(&Username(b"alice")).integrity(&key));
     let (_, answer) = ask(&mut server, v4(), &signed).unwrap();
     assert_eq!(answer.len(), 32);
 }

@@ -49,14 +49,14 @@ fn rfc5769_2_1_sample_request() {
     assert_eq!(message.find(), Ok(Some(Software("STUN test client"))));
     assert_eq!(message.find(), Ok(Some(Priority(0x6e00_01ff))));
     assert_eq!(message.find(), Ok(Some(IceControlled(0x932f_f9b1_5126_3b36))));
-    assert_eq!(message.find(), Ok(Some(Username("evtj:h6vY"))));
+    assert_eq!(message.find(), Ok(Some(Username(b"evtj:h6vY"))));
 
     let mut buf = [0; 256];
     let len = Writer::new(&mut buf, Class::Request, Method::BINDING, message.transaction_id())
         .put(&Software("STUN test client"))
         .put(&Priority(0x6e00_01ff))
         .put(&IceControlled(0x932f_f9b1_5126_3b36))
-        .put(&Username("evtj:h6vY"))
+        .put(&Username(b"evtj:h6vY"))
         .integrity(&key)
         .fingerprint()
         .finish()
@@ -101,14 +101,14 @@ fn rfc5769_2_4_request_with_long_term_authentication() {
     let message = Message::parse(&bytes).unwrap();
     assert!(message.integrity_holds(&key));
     assert_eq!(message.integrity(), Some(Integrity::Sha1));
-    assert_eq!(message.find(), Ok(Some(Username(USER))));
+    assert_eq!(message.find(), Ok(Some(Username(USER.as_bytes()))));
     assert_eq!(message.find(), Ok(Some(Realm("example.org"))));
     let nonce = Nonce(b"f//499k954d6OL34oL9FSTvy64sA");
     assert_eq!(message.find(), Ok(Some(nonce)));
 
     let mut buf = [0; 256];
     let len = Writer::new(&mut buf, Class::Request, Method::BINDING, message.transaction_id())
-        .put(&Username(USER))
+        .put(&Username(USER.as_bytes()))
         .put(&nonce)
         .put(&Realm("example.org"))
         .integrity(&key)

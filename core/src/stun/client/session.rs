@@ -118,13 +118,15 @@ impl<'a> Signer<'a> {
             Self::Short(Credentials { username, secret: Secret::Short { key, offer } }) => offer
                 .attributes()
                 .iter()
-                .fold(writer.put(&Username(username)), |writer, &which| writer.integrity_with(key, which)),
+                .fold(writer.put(&Username(username.as_bytes())), |writer, &which| {
+                    writer.integrity_with(key, which)
+                }),
             Self::Short(_) => writer,
             Self::Long(Credentials { username, .. }, session) => {
                 let writer = if session.anonymous {
                     writer.put(&Userhash(userhash(username, &session.realm)))
                 } else {
-                    writer.put(&Username(username))
+                    writer.put(&Username(username.as_bytes()))
                 };
                 let writer = writer.put(&Realm(&session.realm)).put(&Nonce(&session.nonce));
                 let writer = match &session.offered {

@@ -56,25 +56,33 @@ impl Key {
 
     #[inline]
     pub(super) fn sign_sha1(&self, message: &[u8]) -> [u8; 20] {
-        self.sha1.clone().chain_update(message).finalize().into_bytes().into()
+        let mut mac = self.sha1.clone();
+        mac.update(message);
+        mac.finalize().into_bytes().into()
     }
 
     #[inline]
     pub(super) fn sign_sha256(&self, message: &[u8]) -> [u8; 32] {
-        self.sha256.clone().chain_update(message).finalize().into_bytes().into()
+        let mut mac = self.sha256.clone();
+        mac.update(message);
+        mac.finalize().into_bytes().into()
     }
 
     /// Whether `tag` signs `header` followed by `body`. Takes as long whatever differs.
     #[inline]
-    pub(super) fn verify_sha1(&self, header: &[u8], body: &[u8], tag: &[u8; 20]) -> bool {
-        let mac = self.sha1.clone().chain_update(header).chain_update(body);
-        mac.verify(tag.into()).is_ok()
+    pub(super) fn verify_sha1(&self, header: &[u8], body: &[u8], tag: &[u8]) -> bool {
+        let mut mac = self.sha1.clone();
+        mac.update(header);
+        mac.update(body);
+        mac.verify_slice(tag).is_ok()
     }
 
     /// The same; the tag may have been cut to its first 16 to 32 bytes (RFC 8489 §14.6).
     #[inline]
     pub(super) fn verify_sha256(&self, header: &[u8], body: &[u8], tag: &[u8]) -> bool {
-        let mac = self.sha256.clone().chain_update(header).chain_update(body);
+        let mut mac = self.sha256.clone();
+        mac.update(header);
+        mac.update(body);
         mac.verify_truncated_left(tag).is_ok()
     }
 }
@@ -132,6 +140,12 @@ pub enum Integrity {
     Sha1,
     /// MESSAGE-INTEGRITY-SHA256: HMAC-SHA256.
     Sha256,
+}
+
+/// FINGERPRINT's value: a CRC-32 over what precedes it, masked with "STUN" (RFC 8489 §14.7).
+#[inline]
+pub(super) fn fingerprint(covered: &[u8]) -> [u8; 4] {
+    (crc32fast::hash(covered) ^ 0x5354_554E).to_be_bytes()
 }
 
 /// What stands in USERHASH in place of a user name (RFC 8489 §14.4).

@@ -10,10 +10,11 @@
 //! (§14). With the few attributes that real messages have, that is cheaper than an index.
 
 use core::fmt;
+use core::num::NonZeroU16;
 
 use super::attr::{Attribute, Kind};
 use super::header::{Class, HEADER, MAGIC_COOKIE, Method, TransactionId, class_of, method_of};
-use super::integrity::{Integrity, Key};
+use super::integrity::{Integrity, Key, fingerprint};
 
 /// A well-formed STUN message in somebody's buffer.
 ///
@@ -36,19 +37,47 @@ use super::integrity::{Integrity, Key};
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Message<'a> {
+    datagram: &'a [u8],
+    /// The beginning of the datagram.
     header: &'a [u8; HEADER],
-    /// Everything behind the header, seals and all.
-    body: &'a [u8],
+    /// The attributes in front of the seals.
+    attributes: Attributes<'a>,
     seals: Seals,
 }
 
-/// Where in the body the seals begin; `None` where there is no such seal. A body is shorter than
-/// 64 KiB by the width of the header's length field.
+/// Where in the datagram the seals begin, for those that there are.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 struct Seals {
-    sha1: Option<u16>,
-    sha256: Option<u16>,
-    fingerprint: Option<u16>,
+    sha1: Option<NonZeroU16>,
+    sha256: Option<NonZeroU16>,
+    fingerprint: Option<NonZeroU16>,
+}
+
+impl Seals {
+    /// Reads what stands behind the attributes: the seals, and what is ignored between them.
+    #[inline]
+    fn parse(datagram: &[u8], mut rest: Attributes<'_>) -> Result<Self, Malformed> {
+        let mut seals = Self::default();
+        loop {
+            let at = (datagram.len() - rest.words.as_flattened().len()) as u16;
+            let Some(AttributeRef { kind, value }) = rest.next() else { break };
+            match kind {
+                Kind::MESSAGE_INTEGRITY if value.len() != 20 => return Err(Malformed::Seal),
+                Kind::MESSAGE_INTEGRITY if seals.sha256.is_none() => {
+                    seals.sha1 = seals.sha1.or(NonZeroU16::new(at));
+                }
+                Kind::MESSAGE_INTEGRITY_SHA256 if !matches!(value.len(), 16 | 20 | 24 | 28 | 32) => {
+                    return Err(Malformed::Seal);
+                }
+                Kind::MESSAGE_INTEGRITY_SHA256 => seals.sha256 = seals.sha256.or(NonZeroU16::new(at)),
+                Kind::FINGERPRINT if value.len() != 4 => return Err(Malformed::Seal),
+                Kind::FINGERPRINT if !rest.words.is_empty() => return Err(Malformed::AfterFingerprint),
+                Kind::FINGERPRINT => seals.fingerprint = NonZeroU16::new(at),
+                _ => {}
+            }
+        }
+        if rest.words.is_empty() { Ok(seals) } else { Err(Malformed::Overrun) }
+    }
 }
 
 /// Why a datagram is not a STUN message.
@@ -105,58 +134,32 @@ impl<'a> Message<'a> {
     /// Checks that `datagram` is one STUN message, whole and nothing but.
     #[inline]
     pub fn parse(datagram: &'a [u8]) -> Result<Self, Malformed> {
-        let message = Self::frame(datagram)?;
-        if message.cookie() != MAGIC_COOKIE {
+        let (header, words) = frame(datagram)?;
+        if header[4..8] != MAGIC_COOKIE {
             return Err(Malformed::Cookie);
         }
-        message.sealed()
+        Self::walk(datagram, header, words)
     }
 
     /// The same for a message of RFC 3489, which has no magic cookie: any four bytes may stand
     /// there, and the whole sixteen are the transaction id.
     pub fn parse_classic(datagram: &'a [u8]) -> Result<Self, Malformed> {
-        Self::frame(datagram)?.sealed()
-    }
-
-    /// Checks what the header says of the whole.
-    #[inline]
-    fn frame(datagram: &'a [u8]) -> Result<Self, Malformed> {
-        let (header, body) = datagram.split_first_chunk::<HEADER>().ok_or(Malformed::TooShort)?;
-        if header[0] & 0xC0 != 0 {
-            return Err(Malformed::NotStun);
-        }
-        let length = u16::from_be_bytes([header[2], header[3]]);
-        if usize::from(length) != body.len() || length % 4 != 0 {
-            return Err(Malformed::Length);
-        }
-        Ok(Self { header, body, seals: Seals::default() })
+        let (header, words) = frame(datagram)?;
+        Self::walk(datagram, header, words)
     }
 
     /// Walks the attributes: each lies inside the message, and the seals are where they may be.
     #[inline]
-    fn sealed(mut self) -> Result<Self, Malformed> {
-        let seals = &mut self.seals;
-        let mut rest = self.body;
-        while let Some((attribute, tail)) = AttributeRef::split(rest)? {
-            // The body's length came out of a 16-bit field.
-            let at = (self.body.len() - rest.len()) as u16;
-            let len = attribute.value.len();
-            match attribute.kind {
-                Kind::MESSAGE_INTEGRITY if seals.sha1.is_none() && seals.sha256.is_none() => {
-                    seals.sha1 = Some((len == 20).then_some(at).ok_or(Malformed::Seal)?);
-                }
-                Kind::MESSAGE_INTEGRITY_SHA256 if seals.sha256.is_none() => {
-                    let possible = matches!(len, 16 | 20 | 24 | 28 | 32);
-                    seals.sha256 = Some(possible.then_some(at).ok_or(Malformed::Seal)?);
-                }
-                Kind::FINGERPRINT if len != 4 => return Err(Malformed::Seal),
-                Kind::FINGERPRINT if !tail.is_empty() => return Err(Malformed::AfterFingerprint),
-                Kind::FINGERPRINT => seals.fingerprint = Some(at),
-                _ => {}
-            }
-            rest = tail;
+    fn walk(datagram: &'a [u8], header: &'a [u8; HEADER], words: &'a [Word]) -> Result<Self, Malformed> {
+        let mut end = 0;
+        while let Some((kind, len)) = words.get(end).map(split_header)
+            && !kind.is_seal()
+        {
+            end += 1 + len.div_ceil(4);
         }
-        Ok(self)
+        let (attributes, rest) = words.split_at_checked(end).ok_or(Malformed::Overrun)?;
+        let seals = Seals::parse(datagram, Attributes { words: rest })?;
+        Ok(Self { datagram, header, attributes: Attributes { words: attributes }, seals })
     }
 
     /// Whether it asks, answers or tells.
@@ -192,25 +195,36 @@ impl<'a> Message<'a> {
 
     /// The attributes in front of the seals, in order, duplicates and all.
     #[inline]
-    pub fn attributes(&self) -> Attributes<'a> {
-        let Seals { sha1, sha256, fingerprint } = self.seals;
-        let end = sha1.or(sha256).or(fingerprint).map_or(self.body.len(), usize::from);
-        Attributes { rest: self.body.get(..end).unwrap_or_default() }
+    pub const fn attributes(&self) -> Attributes<'a> {
+        self.attributes
     }
 
     /// The first attribute of one kind, read; `None` if there is none in front of the seals.
     #[inline]
     pub fn find<A: Attribute<'a>>(&self) -> Result<Option<A>, BadAttribute> {
-        let Some(found) = self.attributes().find(|attribute| attribute.kind == A::KIND) else {
-            return Ok(None);
-        };
-        A::decode(found.value, &self.transaction_id()).map(Some).ok_or(BadAttribute(A::KIND))
+        let Some(value) = self.value(A::KIND) else { return Ok(None) };
+        A::decode(value, &self.transaction_id()).map(Some).ok_or(BadAttribute(A::KIND))
     }
 
     /// Whether there is an attribute of this kind in front of the seals.
     #[inline]
     pub fn has(&self, kind: Kind) -> bool {
-        self.attributes().any(|attribute| attribute.kind == kind)
+        self.value(kind).is_some()
+    }
+
+    /// The value of the first attribute of one kind, as it lies there; `None` if there is none in
+    /// front of the seals.
+    #[inline]
+    pub fn value(&self, kind: Kind) -> Option<&'a [u8]> {
+        let words = self.attributes.words;
+        let mut at = 0;
+        loop {
+            let (found, len) = split_header(words.get(at)?);
+            if found == kind {
+                return words.get(at + 1..)?.as_flattened().get(..len);
+            }
+            at += 1 + len.div_ceil(4);
+        }
     }
 
     /// The kinds that must be understood for this message to be (RFC 8489 §14) and that
@@ -246,21 +260,16 @@ impl<'a> Message<'a> {
             Integrity::Sha1 => self.seals.sha1,
             Integrity::Sha256 => self.seals.sha256,
         };
-        let Some((signed, rest)) = seal.and_then(|at| self.body.split_at_checked(usize::from(at))) else {
-            return false;
-        };
-        let Ok(Some((tag, _))) = AttributeRef::split(rest) else { return false };
+        let parts = seal.and_then(|at| self.datagram.split_at_checked(at.get().into()));
+        let Some((signed, &[_, _, l0, l1, ref rest @ ..])) = parts else { return false };
+        let Some((_, body)) = signed.split_first_chunk::<HEADER>() else { return false };
+        let Some(tag) = rest.get(..usize::from(u16::from_be_bytes([l0, l1]))) else { return false };
         // What was signed is a message that ends with this attribute (RFC 8489 §14.5).
-        let [t0, t1, _, _, after_length @ ..] = *self.header;
-        let [l0, l1] = ((signed.len() + 4 + tag.value.len()) as u16).to_be_bytes();
-        let mut header = [0; HEADER];
-        header[..4].copy_from_slice(&[t0, t1, l0, l1]);
-        header[4..].copy_from_slice(&after_length);
+        let mut header = *self.header;
+        header[2..4].copy_from_slice(&((body.len() + 4 + tag.len()) as u16).to_be_bytes());
         match which {
-            Integrity::Sha1 => {
-                tag.value.try_into().is_ok_and(|tag: &[u8; 20]| key.verify_sha1(&header, signed, tag))
-            }
-            Integrity::Sha256 => key.verify_sha256(&header, signed, tag.value),
+            Integrity::Sha1 => key.verify_sha1(&header, body, tag),
+            Integrity::Sha256 => key.verify_sha256(&header, body, tag),
         }
     }
 
@@ -273,15 +282,26 @@ impl<'a> Message<'a> {
     /// Whether it carries a FINGERPRINT that is right (RFC 8489 §14.7).
     #[inline]
     pub fn fingerprint_holds(&self) -> bool {
-        let Some(at) = self.seals.fingerprint else { return false };
-        let Some((covered, rest)) = self.body.split_at_checked(usize::from(at)) else { return false };
-        let Some(&value) = rest.last_chunk::<4>() else { return false };
         // FINGERPRINT is last, so the length in the header is the one that was covered.
-        let mut crc = crc32fast::Hasher::new();
-        crc.update(self.header);
-        crc.update(covered);
-        crc.finalize() ^ super::writer::FINGERPRINT_XOR == u32::from_be_bytes(value)
+        let Some((covered, [_, _, _, _, value @ ..])) = self.datagram.split_last_chunk::<8>() else {
+            return false;
+        };
+        self.has_fingerprint() && fingerprint(covered) == *value
     }
+}
+
+/// Checks what the header says of the whole, and takes it off.
+#[inline]
+fn frame(datagram: &[u8]) -> Result<(&[u8; HEADER], &[Word]), Malformed> {
+    let (header, body) = datagram.split_first_chunk::<HEADER>().ok_or(Malformed::TooShort)?;
+    if header[0] & 0xC0 != 0 {
+        return Err(Malformed::NotStun);
+    }
+    let (words, []) = body.as_chunks() else { return Err(Malformed::Length) };
+    if usize::from(u16::from_be_bytes([header[2], header[3]])) != body.len() {
+        return Err(Malformed::Length);
+    }
+    Ok((header, words))
 }
 
 impl fmt::Debug for Message<'_> {
@@ -314,20 +334,6 @@ pub struct AttributeRef<'a> {
     pub value: &'a [u8],
 }
 
-impl<'a> AttributeRef<'a> {
-    /// Takes one attribute and its padding off the front; `None` at the end.
-    #[inline]
-    fn split(bytes: &'a [u8]) -> Result<Option<(Self, &'a [u8])>, Malformed> {
-        let Some((&[k0, k1, l0, l1], rest)) = bytes.split_first_chunk() else {
-            return Ok(None);
-        };
-        let len = usize::from(u16::from_be_bytes([l0, l1]));
-        let (padded, tail) = rest.split_at_checked((len + 3) & !3).ok_or(Malformed::Overrun)?;
-        let value = padded.get(..len).unwrap_or_default();
-        Ok(Some((Self { kind: Kind(u16::from_be_bytes([k0, k1])), value }, tail)))
-    }
-}
-
 /// The attributes of a [`Message`], in order.
 ///
 /// ```
@@ -337,18 +343,31 @@ impl<'a> AttributeRef<'a> {
 /// assert_eq!(Message::parse(&buf[..len])?.attributes().count(), 0);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Attributes<'a> {
-    rest: &'a [u8],
+    words: &'a [Word],
 }
+
+/// Attributes are whole 32-bit words (RFC 8489 §14).
+type Word = [u8; 4];
 
 impl<'a> Iterator for Attributes<'a> {
     type Item = AttributeRef<'a>;
 
     #[inline]
     fn next(&mut self) -> Option<AttributeRef<'a>> {
-        let (attribute, tail) = AttributeRef::split(self.rest).ok()??;
-        self.rest = tail;
-        Some(attribute)
+        let (header, rest) = self.words.split_first()?;
+        let (kind, len) = split_header(header);
+        let (padded, rest) = rest.split_at_checked(len.div_ceil(4))?;
+        self.words = rest;
+        Some(AttributeRef { kind, value: padded.as_flattened().get(..len).unwrap_or_default() })
     }
+}
+
+/// An attribute's kind and the length of its value. One load for both halves: this is the innermost
+/// loop of everything.
+#[inline]
+const fn split_header(header: &Word) -> (Kind, usize) {
+    let header = u32::from_be_bytes(*header);
+    (Kind((header >> 16) as u16), header as u16 as usize)
 }

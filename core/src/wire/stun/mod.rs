@@ -12,7 +12,7 @@
 //! let key = Key::short_term("VOkJxbRl1RmTxUk/WvJxBt");
 //! let mut buf = [0; 128];
 //! let len = Writer::new(&mut buf, Class::Request, Method::BINDING, TransactionId::from([7; 12]))
-//!     .put(&Username("evtj:h6vY"))
+//!     .put(&Username(b"evtj:h6vY"))
 //!     .put(&Priority(0x6e00_01ff))
 //!     .integrity(&key)
 //!     .fingerprint()
@@ -21,7 +21,7 @@
 //! let message = Message::parse(&buf[..len])?;
 //! assert_eq!((message.class(), message.method()), (Class::Request, Method::BINDING));
 //! assert!(message.fingerprint_holds() && message.integrity_holds(&key));
-//! assert_eq!(message.find::<Username>()?, Some(Username("evtj:h6vY")));
+//! assert_eq!(message.find::<Username>()?, Some(Username(b"evtj:h6vY")));
 //! assert_eq!(message.find::<XorMappedAddress>()?, None);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```

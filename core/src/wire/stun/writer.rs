@@ -5,10 +5,7 @@
 
 use super::attr::{Attribute, Kind};
 use super::header::{Class, HEADER, MAGIC_COOKIE, Method, TransactionId, message_type};
-use super::integrity::{Integrity, Key};
-
-/// What FINGERPRINT's CRC-32 is masked with: "STUN" (RFC 8489 §14.7).
-pub(super) const FINGERPRINT_XOR: u32 = 0x5354_554E;
+use super::integrity::{Integrity, Key, fingerprint};
 
 /// Writes one message. See the [module above](super) for a whole one.
 ///
@@ -116,7 +113,7 @@ impl<'b> Writer<'b> {
     /// Closes the message with a FINGERPRINT. Nothing may follow it.
     #[inline]
     pub fn fingerprint(mut self) -> Self {
-        self.seal(Kind::FINGERPRINT, |message| (crc32fast::hash(message) ^ FINGERPRINT_XOR).to_be_bytes());
+        self.seal(Kind::FINGERPRINT, fingerprint);
         self
     }
 

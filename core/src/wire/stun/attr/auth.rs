@@ -3,6 +3,43 @@
 use super::{Attribute, Kind};
 use crate::wire::stun::{PasswordAlgorithm, TransactionId};
 
+/// Whose credentials sign the message (RFC 8489 §14.3). UTF-8 by the RFC, bytes to us: a user name is
+/// compared and never shown, so nobody needs to check it in the innermost loop.
+///
+/// ```
+/// use bradawl::wire::stun::{TransactionId, attr::{Attribute, Username}};
+///
+/// let id = TransactionId::from([0; 12]);
+/// assert_eq!(Username::decode(b"evtj:h6vY", &id), Some(Username(b"evtj:h6vY")));
+/// assert_eq!(Username::decode(&[b'a'; 509], &id), None); // fewer than 509 bytes
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Username<'a>(pub &'a [u8]);
+
+impl Username<'_> {
+    /// The longest that is read, in bytes.
+    pub const MAX: usize = 508;
+}
+
+impl<'a> Attribute<'a> for Username<'a> {
+    const KIND: Kind = Kind::USERNAME;
+
+    #[inline]
+    fn decode(value: &'a [u8], _: &TransactionId) -> Option<Self> {
+        (value.len() <= Self::MAX).then_some(Self(value))
+    }
+
+    #[inline]
+    fn encoded_len(&self) -> usize {
+        self.0.len()
+    }
+
+    #[inline]
+    fn encode(&self, value: &mut [u8], _: &TransactionId) {
+        value.copy_from_slice(self.0);
+    }
+}
+
 /// A hash in place of a user name, for those who do not want it read (RFC 8489 §14.4). Made by
 /// [`userhash`](crate::wire::stun::userhash).
 ///

@@ -17,11 +17,11 @@ pub use address::{
     AlternateServer, ChangedAddress, MappedAddress, OtherAddress, ResponseOrigin, SourceAddress,
     XorMappedAddress, XorPeerAddress, XorRelayedAddress,
 };
-pub use auth::{ChosenAlgorithm, Nonce, PasswordAlgorithms, SecurityFeatures, Userhash};
+pub use auth::{ChosenAlgorithm, Nonce, PasswordAlgorithms, SecurityFeatures, Userhash, Username};
 pub use behaviour::{ChangeRequest, Padding, ResponsePort};
 pub use error::{AddressErrorCode, ErrorCode, UnknownAttributes};
 pub use ice::{IceControlled, IceControlling, Priority, UseCandidate};
-pub use text::{AlternateDomain, Realm, Software, Username};
+pub use text::{AlternateDomain, Realm, Software};
 pub use turn::{
     AccessToken, AdditionalAddressFamily, AddressFamily, Channel, ConnectionId, Data, DontFragment, EvenPort,
     Icmp, Lifetime, MobilityTicket, RequestedAddressFamily, RequestedTransport, ReservationToken,
@@ -74,6 +74,12 @@ impl Kind {
     #[inline]
     pub const fn comprehension_required(self) -> bool {
         self.0 < 0x8000
+    }
+
+    /// Whether it is one of the three that may close a message.
+    #[inline]
+    pub(super) const fn is_seal(self) -> bool {
+        matches!(self, Self::MESSAGE_INTEGRITY | Self::MESSAGE_INTEGRITY_SHA256 | Self::FINGERPRINT)
     }
 }
 

@@ -36,16 +36,6 @@ macro_rules! text_attributes {
 }
 
 text_attributes! {
-    /// Whose credentials sign the message.
-    ///
-    /// ```
-    /// use bradawl::wire::stun::{TransactionId, attr::{Attribute, Username}};
-    ///
-    /// let id = TransactionId::from([0; 12]);
-    /// assert_eq!(Username::decode(b"evtj:h6vY", &id), Some(Username("evtj:h6vY")));
-    /// assert_eq!(Username::decode(&[b'a'; 509], &id), None); // RFC 8489 §14.3: less than 509 bytes
-    /// ```
-    Username = USERNAME, at most 508;
     /// Within which realm those credentials count.
     ///
     /// ```
