@@ -1,0 +1,39 @@
+//! `demo`: a mediator on this host's loopback addresses, and a check against it over real sockets.
+
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use bradawl_host::cli::output::{Printer, Ready, Stopped};
+use bradawl_host::cli::peer::{Check, Demo, Server};
+use bradawl_host::cli::{Exit, Problem};
+use bradawl_host::mediator::{Mediator, Plan};
+use bradawl_host::udp::{BindOptions, Udp};
+
+use crate::check;
+
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Starts, checks, stops.
+pub(crate) async fn run(arguments: &Demo) -> Result<Exit, Problem> {
+    let printer = Printer::new(arguments.json);
+    let failed = |error: std::io::Error| Problem::new(Exit::Failed, error.to_string());
+
+    let mediator = Mediator::start(&Plan { listen: loopback(), ..Plan::default() })?;
+    printer.progress(format_args!("a mediator is listening on loopback:"));
+    printer.print(&Ready { udp: mediator.addresses() }).map_err(failed)?;
+
+    printer.progress(format_args!("asking it how it sees us, over each address family:"));
+    let servers = mediator.addresses().iter().map(|&address| Server::from(address)).collect();
+    let result =
+        check::run(&Check { mediator: servers, bind: None, timeout: TIMEOUT, json: arguments.json }).await;
+
+    let stopped = Stopped(mediator.stop().map_err(failed)?);
+    printer.print(&stopped).map_err(failed)?;
+    result
+}
+
+/// The loopback addresses that this host has: some containers have no IPv6.
+fn loopback() -> Vec<SocketAddr> {
+    let candidates = [SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), SocketAddr::from((Ipv6Addr::LOCALHOST, 0))];
+    candidates.into_iter().filter(|&address| Udp::bind(address, &BindOptions::default()).is_ok()).collect()
+}

@@ -1,0 +1,261 @@
+//! The two binaries as a person or a script meets them.
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::UdpSocket;
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::Duration;
+
+use bradawl_host::clock::Clock;
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+
+/// A running mediator. It is killed if a test fails.
+struct Mediator {
+    child: Child,
+    ready: Value,
+}
+
+impl Mediator {
+    fn start(arguments: &[&str]) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_bradawl-mediator"))
+            .args(["serve", "--json"])
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the mediator starts");
+        let mut line = String::new();
+        let out = child.stdout.as_mut().expect("a pipe");
+        read_line(out, &mut line);
+        let ready = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line:?}"));
+        Self { child, ready }
+    }
+
+    fn addresses(&self) -> Vec<String> {
+        let udp = self.ready["udp"].as_array().expect("addresses");
+        udp.iter().map(|address| address.as_str().expect("text").to_owned()).collect()
+    }
+
+    /// Asks it to stop, and what it said until then.
+    fn stop(mut self, signal: Signal) -> (ExitStatus, Value) {
+        kill_process(Pid::from_child(&self.child), signal).expect("a signal");
+        let mut rest = String::new();
+        self.child.stdout.take().expect("a pipe").read_to_string(&mut rest).expect("text");
+        let status = self.child.wait().expect("an end");
+        (status, serde_json::from_str(&rest).unwrap_or_else(|error| panic!("{error}: {rest:?}")))
+    }
+}
+
+impl Drop for Mediator {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// One byte at a time, so that nothing behind the line is lost.
+fn read_line(from: &mut impl Read, line: &mut String) {
+    BufReader::with_capacity(1, from).read_line(line).expect("a line");
+}
+
+fn peer(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_bradawl-peer")).args(arguments).output().expect("the peer runs")
+}
+
+fn lines(output: &Output) -> Vec<Value> {
+    let text = str::from_utf8(&output.stdout).expect("UTF-8");
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
+        .collect()
+}
+
+fn stderr(output: &Output) -> &str {
+    str::from_utf8(&output.stderr).expect("UTF-8")
+}
+
+#[test]
+fn check_over_both_families() {
+    let mediator = Mediator::start(&["--listen", "127.0.0.1:0,[::1]:0"]);
+    for address in mediator.addresses() {
+        let output = peer(&["check", "--mediator", &address, "--json"]);
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        let [mapped] = &lines(&output)[..] else { panic!("one line") };
+        assert_eq!((&mapped["v"], &mapped["event"]), (&json!(1), &json!("mapped")));
+        assert_eq!(mapped["public"], mapped["local"]);
+        assert_eq!(mapped["translated"], false);
+        assert!(mapped["rtt_ms"].as_f64().is_some_and(|rtt| rtt > 0.0 && rtt < 5_000.0));
+
+        let output = peer(&["check", "--mediator", &address]);
+        let text = str::from_utf8(&output.stdout).expect("UTF-8");
+        assert!(text.starts_with(&address) && text.ends_with("no NAT on this path\n"), "{text}");
+        assert_eq!(stderr(&output), "");
+    }
+    let (status, stopped) = mediator.stop(Signal::TERM);
+    assert_eq!(status.code(), Some(0));
+    assert_eq!((&stopped["event"], &stopped["answers"]), (&json!("stopped"), &json!(4)));
+    assert_eq!((&stopped["datagrams"], &stopped["dropped"]), (&json!(4), &json!({})));
+}
+
+#[test]
+fn check_through_a_wildcard_by_name_and_by_several_addresses() {
+    let mediator = Mediator::start(&["--listen", "0.0.0.0:0", "--workers", "2"]);
+    let [any] = &mediator.addresses()[..] else { panic!("one address") };
+    let port = any.strip_prefix("0.0.0.0:").expect("the wildcard, as it was asked for");
+    let servers = format!("127.0.0.1:{port},127.0.0.9:{port}");
+    let output = peer(&["check", "--mediator", &servers, "--json"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert_eq!(lines(&output).len(), 2, "each answers from where it was asked");
+
+    let output = peer(&["check", "--mediator", &format!("localhost:{port}"), "--json", "--timeout", "1"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(lines(&output).iter().any(|line| line["event"] == "mapped"));
+}
+
+#[test]
+fn a_server_that_is_not_there() {
+    // Bound and silent: nothing comes back, not even a refusal.
+    let silent = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+    let silent = silent.local_addr().expect("an address").to_string();
+    let clock = Clock::new();
+    let start = clock.now();
+    let output = peer(&["check", "--mediator", &silent, "--timeout", "1", "--json"]);
+    let took = clock.now().since(start);
+    assert_eq!(output.status.code(), Some(3));
+    assert!(took < Duration::from_secs(3), "{took:?}");
+    assert_eq!(stderr(&output).lines().count(), 1);
+    assert!(stderr(&output).contains("no mediator answered"));
+}
+
+#[test]
+fn a_closed_port_says_so() {
+    let closed = UdpSocket::bind("127.0.0.77:0").expect("a socket").local_addr().expect("an address");
+    let output = peer(&["check", "--mediator", &closed.to_string(), "--timeout", "1", "--json"]);
+    assert_eq!(output.status.code(), Some(3));
+    let [failed] = &lines(&output)[..] else { panic!("one line") };
+    assert_eq!((&failed["event"], &failed["reason"]), (&json!("failed"), &json!("unreachable")));
+}
+
+#[test]
+fn one_server_of_two_is_enough() {
+    let mediator = Mediator::start(&["--listen", "127.0.0.1:0"]);
+    let closed = UdpSocket::bind("127.0.0.78:0").expect("a socket").local_addr().expect("an address");
+    let both = format!("{},{closed}", mediator.addresses()[0]);
+    let output = peer(&["check", "--mediator", &both, "--timeout", "0.5", "--json"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let mut events: Vec<_> = lines(&output).iter().map(|line| line["event"].clone()).collect();
+    events.sort_by_key(Value::to_string);
+    assert_eq!(events, ["failed", "mapped"]);
+}
+
+#[test]
+fn a_port_in_use() {
+    let taken = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+    let address = taken.local_addr().expect("an address").to_string();
+    for workers in ["1", "2"] {
+        let output = Command::new(env!("CARGO_BIN_EXE_bradawl-mediator"))
+            .args(["serve", "--listen", &address, "--workers", workers])
+            .output()
+            .expect("the mediator runs");
+        assert_eq!(output.status.code(), Some(1));
+        let (text, port) = (stderr(&output), taken.local_addr().expect("an address").port());
+        assert_eq!(text.lines().count(), 1, "{text}");
+        assert!(text.contains(&format!("UDP port {port} is in use")) && text.contains("--listen"), "{text}");
+        assert!(output.stdout.is_empty());
+    }
+}
+
+#[test]
+fn what_cannot_be_understood() {
+    let usage: &[&[&str]] = &[
+        &["check", "--mediator", "127.0.0.1:99999"],
+        &["check", "--mediator", ""],
+        &["check", "--mediator", "127.0.0.1", "--bind", "here"],
+        &["check", "--mediator", "127.0.0.1", "--timeout", "0"],
+        &["check"],
+        &["dance"],
+    ];
+    for arguments in usage {
+        let output = peer(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert_eq!(stderr(&output).lines().count(), 1, "{}", stderr(&output));
+    }
+    let output = Command::new(env!("CARGO_BIN_EXE_bradawl-mediator"))
+        .args(["serve", "--listen", "nonsense"])
+        .output()
+        .expect("the mediator runs");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("expected ADDR:PORT"), "{}", stderr(&output));
+
+    // Well-formed, and not an address of this host.
+    let output = peer(&["check", "--mediator", "127.0.0.1", "--bind", "192.0.2.177"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("--bind"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_name_that_leads_nowhere() {
+    let output = peer(&["check", "--mediator", "nowhere.invalid", "--timeout", "2", "--json"]);
+    assert_eq!(output.status.code(), Some(3));
+    assert_eq!(lines(&output)[0]["reason"], "unresolved");
+}
+
+#[test]
+fn signals_end_things_as_they_should() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let (status, _) = Mediator::start(&["--listen", "127.0.0.1:0"]).stop(signal);
+        assert_eq!(status.code(), Some(0), "a server that is asked to stop ends well");
+    }
+}
+
+#[test]
+fn demo_needs_nothing_and_nobody() {
+    let output = peer(&["demo", "--json"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let events: Vec<_> = lines(&output).iter().map(|line| line["event"].clone()).collect();
+    assert_eq!(events.first(), Some(&json!("ready")));
+    assert_eq!(events.last(), Some(&json!("stopped")));
+    let mapped = events.iter().filter(|event| **event == "mapped").count();
+    assert_eq!(mapped, events.len() - 2);
+    if mapped < 2 {
+        println!("skipped the IPv6 half: this host has no IPv6 loopback");
+    }
+    assert!(mapped > 0);
+}
+
+#[test]
+fn the_environment_is_read_and_flags_win() {
+    let closed = UdpSocket::bind("127.0.0.76:0").expect("a socket").local_addr().expect("an address");
+    let mediator = Mediator::start(&["--listen", "127.0.0.1:0"]);
+    let run = |json: &str, arguments: &[&str]| {
+        Command::new(env!("CARGO_BIN_EXE_bradawl-peer"))
+            .args(["check", "--timeout", "1"])
+            .args(arguments)
+            .env("BRADAWL_MEDIATOR", closed.to_string())
+            .env("BRADAWL_JSON", json)
+            .output()
+            .expect("the peer runs")
+    };
+    let output = run("1", &[]);
+    assert_eq!(output.status.code(), Some(3));
+    assert_eq!(lines(&output)[0]["server"], closed.to_string());
+
+    let output = run("0", &["--mediator", &mediator.addresses()[0]]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(output.stdout.starts_with(mediator.addresses()[0].as_bytes()), "text, not JSON");
+}
+
+#[test]
+fn a_check_that_is_interrupted() {
+    let silent = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+    silent.set_read_timeout(Some(Duration::from_secs(5))).expect("a timeout");
+    let address = silent.local_addr().expect("an address").to_string();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_bradawl-peer"))
+        .args(["check", "--mediator", &address, "--timeout", "60"])
+        .spawn()
+        .expect("the peer starts");
+    // Its question is here, so it is waiting.
+    silent.recv(&mut [0; 64]).expect("a request");
+    kill_process(Pid::from_child(&child), Signal::INT).expect("a signal");
+    assert_eq!(child.wait().expect("an end").code(), Some(130));
+}

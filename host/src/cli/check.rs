@@ -1,0 +1,216 @@
+//! The verb `check` without a runtime: whom to ask, from where, and what to make of the answers.
+//!
+//! An adapter resolves names and waits; everything else that `check` does is here.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use bradawl::machine::Path;
+use bradawl::stun::client::{Answer, Event, Failure, Request, RequestError, RequestId, StunClient};
+use bradawl::stun::transaction::{RoundTrips, Schedule};
+
+use super::output::{Mapped, Printer, Unanswered};
+use super::peer::Server;
+use super::{Exit, Problem};
+use crate::driver::{Driver, Limits, Sink};
+use crate::seed;
+use crate::udp::{self, BindOptions};
+
+/// Questions to servers, on their way.
+pub struct Inquiry {
+    printer: Printer,
+    asked: Vec<Asked>,
+    answered: usize,
+    /// The first result that could not be printed.
+    broken: Option<io::Error>,
+}
+
+/// One question.
+struct Asked {
+    server: Server,
+    path: Path,
+    id: RequestId,
+    done: bool,
+}
+
+impl Inquiry {
+    /// How long after its timeout an inquiry is ended from outside. Its requests know the timeout
+    /// and end themselves, with a better reason; this is for what keeps them from it.
+    pub const GRACE: Duration = Duration::from_millis(50);
+
+    /// Nobody has been asked yet.
+    pub fn new(printer: Printer) -> Self {
+        Self { printer, asked: Vec::new(), answered: 0, broken: None }
+    }
+
+    /// A client without sockets.
+    pub fn driver() -> Result<Driver<StunClient>, Problem> {
+        let rng = seed::rng().map_err(|error| Problem::new(Exit::Failed, error.to_string()))?;
+        Ok(Driver::new(StunClient::new(rng), Limits::default()))
+    }
+
+    /// Asks `server` at `address`, from `bind` or whatever address the system would use. A server
+    /// that cannot be asked is a result like any other; an address that is not ours is an error.
+    pub fn ask(
+        &mut self,
+        driver: &mut Driver<StunClient>,
+        server: &Server,
+        address: SocketAddr,
+        bind: Option<IpAddr>,
+        timeout: Duration,
+    ) -> Result<(), Problem> {
+        let ours = match bind {
+            Some(ip) if ip.is_ipv4() != address.is_ipv4() => {
+                self.unanswered(server, Some(address), "family", format!("cannot be asked from {ip}"));
+                return Ok(());
+            }
+            Some(ip) => ip,
+            None => match udp::source_for(address) {
+                Ok(ip) => ip,
+                Err(error) => {
+                    self.unanswered(server, Some(address), "no-route", format!("no way there: {error}"));
+                    return Ok(());
+                }
+            },
+        };
+        let (_, local) = driver.bind((ours, 0).into(), &BindOptions::default()).map_err(|error| {
+            Problem::new(Exit::Failed, format!("cannot send from {ours}: {error}"))
+                .hint("--bind takes an address of this host")
+        })?;
+        let path = Path::udp(local, address);
+        let request = Request { schedule: schedule(timeout), ..Request::default() };
+        let now = driver.now();
+        match driver.machine_mut().request(now, path, request) {
+            Ok(id) => self.asked.push(Asked { server: server.clone(), path, id, done: false }),
+            Err(error @ (RequestError::TooMany | RequestError::BadPath)) => {
+                self.unanswered(server, Some(address), "not-asked", error.to_string());
+            }
+        }
+        Ok(())
+    }
+
+    /// A server whose name leads nowhere.
+    pub fn unresolved(&mut self, server: &Server, why: &str) {
+        self.unanswered(server, None, "unresolved", format!("cannot be resolved: {why}"));
+    }
+
+    /// Whether nothing more will come.
+    pub fn is_over(&self) -> bool {
+        self.broken.is_some() || self.asked.iter().all(|asked| asked.done)
+    }
+
+    /// What came of it; questions that are still open count as unanswered.
+    pub fn finish(mut self) -> Result<Exit, Problem> {
+        for index in 0..self.asked.len() {
+            if !std::mem::replace(&mut self.asked[index].done, true) {
+                let (server, address) = (self.asked[index].server.clone(), self.asked[index].path.remote);
+                self.unanswered(&server, Some(address), "timeout", "no answer".to_owned());
+            }
+        }
+        if let Some(error) = self.broken {
+            return Err(Problem::new(Exit::Failed, format!("cannot print: {error}")));
+        }
+        if self.answered == 0 {
+            return Err(Problem::new(Exit::Unreachable, "no mediator answered")
+                .hint("check its address, and that a firewall lets UDP through"));
+        }
+        Ok(Exit::Done)
+    }
+
+    fn answered(&mut self, index: usize, answer: &Answer) {
+        let asked = &self.asked[index];
+        self.answered += 1;
+        self.print(&Mapped {
+            server: asked.server.clone(),
+            address: asked.path.remote,
+            local: asked.path.local,
+            public: answer.mapped,
+            translated: answer.mapped != without_scope(asked.path.local),
+            rtt: answer.round_trip,
+        });
+    }
+
+    fn unanswered(
+        &mut self,
+        server: &Server,
+        address: Option<SocketAddr>,
+        reason: &'static str,
+        message: String,
+    ) {
+        self.print(&Unanswered { server: server.clone(), address, reason, message });
+    }
+
+    fn print(&mut self, event: &impl super::output::Event) {
+        if let Err(error) = self.printer.print(event) {
+            self.broken.get_or_insert(error);
+        }
+    }
+}
+
+impl Sink<Event> for Inquiry {
+    fn event(&mut self, event: Event) {
+        let id = match event {
+            Event::Answered(answer) => answer.id,
+            Event::Failed { id, .. } => id,
+        };
+        let Some(index) = self.asked.iter().position(|asked| asked.id == id) else { return };
+        self.asked[index].done = true;
+        match event {
+            Event::Answered(answer) => self.answered(index, &answer),
+            Event::Failed { reason, .. } => {
+                let (server, address) = (self.asked[index].server.clone(), self.asked[index].path.remote);
+                self.unanswered(&server, Some(address), name(reason), reason.to_string());
+            }
+        }
+    }
+}
+
+/// The interface of a link-local address is known to nobody but us.
+fn without_scope(address: SocketAddr) -> SocketAddr {
+    (address.ip(), address.port()).into()
+}
+
+/// As many repetitions as fit into `timeout` with a little patience after the last.
+fn schedule(timeout: Duration) -> Schedule {
+    let whole = Schedule::default();
+    // Some of the time is gone already when the first question is asked.
+    let rtos = ((timeout + Inquiry::GRACE / 2).as_millis() / RoundTrips::INITIAL_RTO.as_millis()).max(1);
+    let before = |attempts: u8| (1u128 << (attempts - 1)) - 1;
+    let attempts = (1..=whole.attempts).rev().find(|&attempts| before(attempts) < rtos).unwrap_or(1);
+    let patience = u8::try_from(rtos - before(attempts)).unwrap_or(whole.patience).min(whole.patience);
+    Schedule { attempts, patience }
+}
+
+/// A failure's name for programs.
+fn name(reason: Failure) -> &'static str {
+    match reason {
+        Failure::TimedOut(None) => "timeout",
+        Failure::TimedOut(Some(_)) => "unreachable",
+        Failure::Unproven(_) => "unproven",
+        Failure::Refused { .. } => "refused",
+        Failure::Unauthenticated => "unauthenticated",
+        Failure::AlwaysStale => "stale-nonce",
+        Failure::TryAlternate(_) => "try-alternate",
+        Failure::BadAnswer => "bad-answer",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_ends_within_its_timeout() {
+        let rto = RoundTrips::INITIAL_RTO;
+        for (millis, attempts) in [(500, 1), (1_000, 2), (5_000, 4), (8_000, 5), (39_500, 7), (3_600_000, 7)]
+        {
+            let timeout = Duration::from_millis(millis);
+            let schedule = schedule(timeout);
+            assert_eq!(schedule.attempts, attempts, "{timeout:?}");
+            assert!(schedule.patience >= 1 && schedule.time_to_give_up(rto) <= timeout, "{timeout:?}");
+        }
+        assert_eq!(schedule(Duration::from_millis(39_500)), Schedule::default());
+        assert_eq!(schedule(Duration::from_millis(1)).attempts, 1, "the grace ends it");
+    }
+}

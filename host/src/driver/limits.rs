@@ -1,0 +1,37 @@
+//! The bounds of a driver, each with a name and a default.
+
+/// How much a [`Driver`](super::Driver) takes on at once. What happens at each bound is said beside it.
+///
+/// ```
+/// use bradawl_host::driver::Limits;
+///
+/// let small = Limits { batch: 8, ..Limits::default() };
+/// assert_eq!(small.datagrams, 512);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Datagrams per system call, each way. Memory is set aside for so many of the largest ones,
+    /// though the system provides only what is touched. At the bound: the next call takes the rest.
+    pub batch: usize,
+    /// Datagrams taken in per turn; joined ones may exceed it by the rest of their batch. At the
+    /// bound: the turn ends and says `more`.
+    pub datagrams: usize,
+    /// Steps of the machine per turn. At the bound: the turn ends and says `more`.
+    pub steps: usize,
+    /// Bytes waiting to be sent. At the bound, while the network takes no more: the machine is not
+    /// polled and nothing is received, so the kernel drops what does not fit its own queue.
+    pub outbox: usize,
+    /// Open sockets. At the bound: a machine's request is answered `Exhausted`.
+    pub sockets: usize,
+}
+
+impl Limits {
+    /// Room that one packet, or one batch of segments, may take in the outbox.
+    pub(crate) const PACKET: usize = 1 << 16;
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { batch: 64, datagrams: 512, steps: 2_048, outbox: 256 << 10, sockets: 1_100 }
+    }
+}

@@ -1,0 +1,196 @@
+//! The way out, and everything that can go wrong on it.
+//!
+//! An error of a send may be about the packet or about one that left long ago: a pending ICMP
+//! message fails whatever call comes next. Linux keeps the messages themselves in the socket's
+//! error queue, so each is passed on to the machine with the address it is really about, and the
+//! packet that stumbled over it is sent again.
+
+use std::io;
+use std::num::NonZeroU16;
+
+use bradawl::machine::{Ecn, HostInput, Machine, Path, Unreachable};
+use bradawl::time::Instant;
+use rustix::io::Errno;
+
+use super::outbox::{Carrier, Decision, Outbox};
+use super::table::Table;
+use super::{Counters, Limits};
+use crate::udp::{self, Packet, Sender};
+
+/// ICMP messages that are read at once. Whoever sends more than that can wait.
+const COMPLAINTS: usize = 64;
+
+/// The sockets and what leaves through them.
+pub(super) struct Net {
+    pub(super) table: Table,
+    pub(super) outbox: Outbox,
+    pub(super) counters: Counters,
+    sender: Sender,
+}
+
+impl Net {
+    pub(super) fn new(limits: &Limits) -> Self {
+        Self {
+            table: Table::default(),
+            outbox: Outbox::new(limits),
+            counters: Counters::default(),
+            sender: Sender::new(limits.batch),
+        }
+    }
+
+    /// Sends what the sockets take, telling the machine about what cannot be sent at all. Whether
+    /// it was told anything.
+    pub(super) fn flush<M: Machine>(&mut self, machine: &mut M, now: Instant) -> bool {
+        if self.outbox.is_empty() {
+            return false;
+        }
+        let Self { table, outbox, counters, sender } = self;
+        let mut carriage = Carriage { table, sender, counters, machine, now, told: false };
+        outbox.flush(&mut carriage);
+        carriage.told
+    }
+
+    /// Takes a packet that the machine has just written into the outbox.
+    #[inline]
+    pub(super) fn transmit<M: Machine>(
+        &mut self,
+        machine: &mut M,
+        now: Instant,
+        path: Path,
+        len: usize,
+        segment: Option<NonZeroU16>,
+        ecn: Option<Ecn>,
+    ) {
+        let Some(socket) = self.table.find(&path.local) else {
+            self.counters.homeless += 1;
+            machine.handle_host(now, HostInput::Unreachable { path, kind: Unreachable::Network });
+            return;
+        };
+        self.outbox.push(socket, path, len, segment, ecn);
+    }
+
+    /// Takes a packet that is to be sent on. With nowhere to put it, it is lost like any datagram.
+    pub(super) fn forward<M: Machine>(
+        &mut self,
+        machine: &mut M,
+        now: Instant,
+        path: Path,
+        head: &[u8],
+        body: &[u8],
+        pad: u8,
+    ) {
+        let Some(socket) = self.table.find(&path.local) else {
+            self.counters.homeless += 1;
+            return;
+        };
+        if !self.outbox.has_room() {
+            self.flush(machine, now);
+        }
+        if !self.outbox.push_parts(socket, path, head, body, pad) {
+            self.counters.overflowed += 1;
+        }
+    }
+
+    /// Passes on what the network said about earlier packets of this socket; whether it said anything.
+    pub(super) fn hear_complaints<M: Machine>(&mut self, socket: u32, machine: &mut M, now: Instant) -> bool {
+        hear_complaints(&self.table, socket, &mut self.counters, machine, now)
+    }
+}
+
+/// Carries the outbox's packets to the sockets of the table.
+struct Carriage<'a, M> {
+    table: &'a mut Table,
+    sender: &'a mut Sender,
+    counters: &'a mut Counters,
+    machine: &'a mut M,
+    now: Instant,
+    told: bool,
+}
+
+impl<M: Machine> Carrier for Carriage<'_, M> {
+    #[inline]
+    fn send(&mut self, packets: &[Packet], arena: &[u8]) -> io::Result<usize> {
+        let Some(entry) = packets.first().and_then(|packet| self.table.entry(packet.socket)) else {
+            // Its socket was closed after it was written.
+            self.counters.homeless += packets.len() as u64;
+            return Ok(packets.len());
+        };
+        if entry.blocked {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        match self.sender.send(&entry.udp, packets, arena) {
+            Ok(sent) => {
+                self.counters.sends += 1;
+                self.counters.sent += sent as u64;
+                Ok(sent)
+            }
+            Err(error) => {
+                entry.blocked = error.kind() == io::ErrorKind::WouldBlock;
+                Err(error)
+            }
+        }
+    }
+
+    fn can_segment(&self, packet: &Packet) -> bool {
+        let Some((size, entry)) = packet.segment.zip(self.table.peek(packet.socket)) else { return true };
+        let segments = (packet.len as usize).div_ceil(size.get().into());
+        entry.segments && segments <= entry.udp.max_segments()
+    }
+
+    fn failed(&mut self, packet: &Packet, error: &io::Error) -> Decision {
+        let errno = Errno::from_io_error(error);
+        if packet.segment.is_some() && matches!(errno, Some(Errno::IO | Errno::INVAL)) {
+            // The interface cannot compute checksums for segments. From now on we cut them ourselves.
+            if let Some(entry) = self.table.entry(packet.socket) {
+                entry.segments = false;
+            }
+            return Decision::Again;
+        }
+        let heard = hear_complaints(self.table, packet.socket, self.counters, self.machine, self.now);
+        self.told |= heard;
+        if heard && errno != Some(Errno::MSGSIZE) {
+            return Decision::Again;
+        }
+        if !heard {
+            self.machine.handle_host(self.now, verdict(packet.path, errno, None));
+            self.told = true;
+        }
+        self.counters.refused += 1;
+        Decision::Drop
+    }
+}
+
+fn hear_complaints<M: Machine>(
+    table: &Table,
+    socket: u32,
+    counters: &mut Counters,
+    machine: &mut M,
+    now: Instant,
+) -> bool {
+    let Some(entry) = table.peek(socket) else { return false };
+    let mut heard = false;
+    for _ in 0..COMPLAINTS {
+        let Ok(Some(complaint)) = udp::next_complaint(&entry.udp) else { break };
+        counters.complaints += 1;
+        heard = true;
+        let Some(local) = complaint.local else { continue };
+        let path = Path::udp(local, complaint.remote);
+        machine
+            .handle_host(now, verdict(path, Some(Errno::from_raw_os_error(complaint.errno)), complaint.mtu));
+    }
+    heard
+}
+
+/// What an error number means for the packets of a path.
+fn verdict(path: Path, errno: Option<Errno>, mtu: Option<u16>) -> HostInput<'static> {
+    let kind = match errno {
+        Some(Errno::MSGSIZE) => return HostInput::TooBig { path, mtu },
+        Some(Errno::CONNREFUSED) => Unreachable::Port,
+        Some(Errno::HOSTUNREACH | Errno::HOSTDOWN) => Unreachable::Host,
+        Some(Errno::PERM | Errno::ACCESS) => Unreachable::Prohibited,
+        Some(Errno::NOBUFS | Errno::NOMEM) => Unreachable::Congested,
+        // No route, no such source address, an address that cannot be sent to at all.
+        _ => Unreachable::Network,
+    };
+    HostInput::Unreachable { path, kind }
+}
