@@ -27,7 +27,8 @@ struct Input {
 }
 
 fuzz_target!(|input: Input| {
-    let class = [Class::Request, Class::Indication, Class::Success, Class::Error][usize::from(input.class % 4)];
+    let class =
+        [Class::Request, Class::Indication, Class::Success, Class::Error][usize::from(input.class % 4)];
     let method = Method::new(input.method & 0xFFF).expect("twelve bits");
     let id = TransactionId::from(input.id);
     let mut buf = vec![0xEE; usize::from(input.room)];

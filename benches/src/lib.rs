@@ -1,0 +1,3 @@
+//! What the benches of bradawl share.
+
+pub mod sessions;

@@ -1,0 +1,1 @@
+"""What the interop cases stand on: processes, network namespaces, servers, a few lines of STUN."""

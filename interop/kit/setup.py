@@ -1,0 +1,76 @@
+"""What has to be there before the first case: tools from apt, our binaries, the rights."""
+
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+PACKAGES = {
+    "turnserver": "coturn",
+    "turnutils_stunclient": "coturn",
+    "turnutils_natdiscovery": "coturn",
+    "stun": "stun-client",
+    "ip": "iproute2",
+    "nft": "nftables",
+    "setpriv": "util-linux",
+    "nsenter": "util-linux",
+}
+
+
+def note(text):
+    print(text, file=sys.stderr, flush=True)
+
+
+def look_in_sbin():
+    """The tools of root are not in everyone's PATH."""
+    os.environ["PATH"] += ":/usr/local/sbin:/usr/sbin:/sbin"
+
+
+def missing():
+    return sorted({package for tool, package in PACKAGES.items() if not shutil.which(tool)})
+
+
+def install():
+    """Installs what is missing, if we may and can; the cases that need the rest say so themselves."""
+    packages = missing()
+    if not packages or os.geteuid() != 0:
+        return
+    note(f"interop: installing {' '.join(packages)}")
+    environment = dict(os.environ, DEBIAN_FRONTEND="noninteractive")
+    for command in (["update", "-qq"], ["install", "-y", "-qq", "--no-install-recommends", *packages]):
+        try:
+            done = subprocess.run(
+                ["apt-get", *command],
+                env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=600, check=False,
+            )  # fmt: skip
+        except (OSError, subprocess.TimeoutExpired) as error:
+            note(f"interop: apt-get {command[0]}: {error}")
+            return
+        if done.returncode:
+            note(f"interop: apt-get {command[0]}: {done.stderr.strip()[-500:]}")
+    if "coturn" in packages and pathlib.Path("/run/systemd/system").exists():
+        # The package starts a public server as a service; nobody asked for that.
+        subprocess.run(["systemctl", "disable", "--now", "coturn"], capture_output=True, timeout=60, check=False)
+
+
+def build():
+    """Builds the release binaries unless BRADAWL_BIN_DIR says where they are."""
+    if os.environ.get("BRADAWL_BIN_DIR"):
+        return
+    command = ["cargo", "build", "--release", "--locked", "--quiet", "-p", "bradawl-tokio", "--bins"]
+    if subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, check=False).returncode:
+        sys.exit("interop: the binaries do not build")
+    target = os.environ.get("CARGO_TARGET_DIR", "target")
+    os.environ["BRADAWL_BIN_DIR"] = str(ROOT / target / "release")
+
+
+def become_root():
+    """Goes on as root where sudo asks for no password: namespaces and apt need it."""
+    if os.geteuid() == 0 or os.environ.get("BRADAWL_INTEROP_NO_SUDO"):
+        return
+    if shutil.which("sudo") and subprocess.run(["sudo", "-n", "true"], capture_output=True, check=False).returncode == 0:
+        binaries = f"BRADAWL_BIN_DIR={os.environ['BRADAWL_BIN_DIR']}"
+        os.execvp("sudo", ["sudo", "-n", "env", binaries, sys.executable, "-B", *sys.argv])
+    note("interop: neither root nor sudo without a password: the cases in namespaces will be skipped")
