@@ -26,7 +26,44 @@ use crate::time::{Duration, Instant};
 /// * `Idle` is reached within a bounded number of polls;
 /// * the same seed and the same inputs give the same outputs, byte for byte;
 /// * several inputs before a drain are legal;
-/// * a `buf` shorter than [`MIN_BUFFER`] is legal and yields no [`Output::Transmit`].
+/// * a `buf` shorter than [`MIN_BUFFER`] is legal, and packets that do not fit into it are not sent.
+///
+/// A whole one, which sends back whatever comes:
+///
+/// ```
+/// use bradawl::machine::{HostInput, Machine, Meta, Output, Path, Verdict, MIN_BUFFER};
+/// use bradawl::time::Instant;
+///
+/// #[derive(Default)]
+/// struct Echo(Option<(Path, Vec<u8>)>);
+///
+/// impl Machine for Echo {
+///     type Event = core::convert::Infallible;
+///
+///     fn handle_input(&mut self, _: Instant, path: Path, _: Meta, bytes: &[u8]) -> Verdict {
+///         self.0 = Some((path, bytes.to_vec()));
+///         Verdict::Consumed
+///     }
+///
+///     fn handle_host(&mut self, _: Instant, _: HostInput<'_>) {}
+///
+///     fn poll_output(&mut self, _: Instant, buf: &mut [u8]) -> Output<Self::Event> {
+///         let Some((path, bytes)) = self.0.take().filter(|(_, bytes)| bytes.len() <= buf.len()) else {
+///             return Output::Idle(None);
+///         };
+///         buf[..bytes.len()].copy_from_slice(&bytes);
+///         Output::Transmit { path, len: bytes.len(), segment: None, ecn: None }
+///     }
+/// }
+///
+/// let mut echo = Echo::default();
+/// let path = Path::udp("192.0.2.1:7".parse()?, "198.51.100.7:50000".parse()?);
+/// let _ = echo.handle_input(Instant::ZERO, path, Meta::default(), b"hello");
+/// let mut buf = [0; MIN_BUFFER];
+/// assert!(matches!(echo.poll_output(Instant::ZERO, &mut buf), Output::Transmit { len: 5, .. }));
+/// assert_eq!(echo.poll_output(Instant::ZERO, &mut buf), Output::Idle(None));
+/// # Ok::<(), core::net::AddrParseError>(())
+/// ```
 pub trait Machine {
     /// What it tells the program around it.
     type Event;
@@ -87,6 +124,11 @@ impl fmt::Display for Path {
 }
 
 /// The transport protocols that a [`Path`] can use.
+///
+/// ```
+/// # use bradawl::machine::Transport;
+/// assert_eq!(Transport::Tcp.to_string(), "tcp");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Transport {
     /// Datagrams.
@@ -119,6 +161,11 @@ pub struct Meta {
 }
 
 /// Explicit congestion notification, the two low bits of the traffic class (RFC 3168 §5).
+///
+/// ```
+/// # use bradawl::machine::Ecn;
+/// assert_eq!(Ecn::from_bits(Ecn::Ect0 as u8), Some(Ecn::Ect0));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Ecn {
@@ -267,6 +314,14 @@ pub enum Output<E> {
 }
 
 /// Names a socket that a machine asked for. The machine chooses it; the host echoes it.
+///
+/// ```
+/// use bradawl::machine::{HostInput, HostRequest, SocketId};
+///
+/// let close = HostRequest::Close { id: SocketId(7) };
+/// let gone = HostInput::Closed { id: SocketId(7) };
+/// # let _ = (close, gone);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SocketId(pub u32);
 
@@ -363,6 +418,14 @@ pub enum HostInput<'a> {
 }
 
 /// Why a socket could not be opened.
+///
+/// ```
+/// use bradawl::machine::{BindError, HostInput, SocketId};
+///
+/// let refused = HostInput::Bound { id: SocketId(1), result: Err(BindError::InUse) };
+/// # let _ = refused;
+/// assert_eq!(BindError::InUse.to_string(), "the address is in use");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BindError {
     /// Somebody has this port already.
@@ -383,6 +446,14 @@ pub enum BindError {
 }
 
 /// What stood in a packet's way.
+///
+/// ```
+/// use bradawl::machine::Unreachable;
+///
+/// // Our own host was busy: worth another try, unlike the rest.
+/// let worth_a_retry = |kind| matches!(kind, Unreachable::Congested);
+/// assert!(worth_a_retry(Unreachable::Congested) && !worth_a_retry(Unreachable::Port));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Unreachable {
     /// Nobody listens on that port (`ECONNREFUSED`).
@@ -398,6 +469,16 @@ pub enum Unreachable {
 }
 
 /// One address of one interface.
+///
+/// ```
+/// use bradawl::machine::{HostInput, Interface};
+///
+/// let ethernet = Interface { index: 2, address: "192.0.2.1".parse()?, prefix_len: 24 };
+/// let all = [ethernet];
+/// let input = HostInput::Interfaces(&all);
+/// # let _ = input;
+/// # Ok::<(), core::net::AddrParseError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Interface {
     /// The interface's index on this host.

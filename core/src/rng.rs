@@ -9,7 +9,14 @@ use chacha20::ChaCha12Rng;
 use chacha20::rand_core::{Rng as _, SeedableRng as _};
 use core::fmt;
 
-/// What a generator grows from.
+/// What a generator grows from: 32 bytes that nobody else knows, or a number that a test chose.
+///
+/// ```
+/// use bradawl::rng::{Rng, Seed};
+///
+/// let seed: Seed = [42; 32];
+/// assert_eq!(Rng::from_seed(seed).u64(), Rng::from_seed(seed).u64());
+/// ```
 pub type Seed = [u8; 32];
 
 /// A deterministic, cryptographically strong generator.

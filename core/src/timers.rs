@@ -18,6 +18,15 @@ const ARITY: usize = 4;
 
 /// What a timer is for: a small number, dense from 0, such as an index into a slab. Memory grows
 /// with the largest key ever set.
+///
+/// ```
+/// use bradawl::timers::{Key, Timers};
+///
+/// let session: Key = 3; // its place in a list of sessions
+/// let mut timers = Timers::default();
+/// timers.set(session, bradawl::time::Instant::ZERO);
+/// assert_eq!(timers.pop(bradawl::time::Instant::ZERO), Some(session));
+/// ```
 pub type Key = u32;
 
 /// A set of timers, at most one per key.

@@ -171,7 +171,7 @@ impl Event for Mapped {
 
 impl fmt::Display for Mapped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} · {} → {}", self.address, self.local, self.public)?;
+        write!(f, "{} sees us as {} · from {}", self.address, self.public, self.local)?;
         if let Some(rtt) = self.rtt {
             write!(f, " · {:.1} ms", millis(rtt))?;
         }
@@ -240,7 +240,7 @@ mod tests {
         let text = Printer::new(false).line(&mapped()).expect("a line");
         assert_eq!(
             text,
-            "198.51.100.1:3478 · 192.168.1.5:50000 → 203.0.113.9:61234 · 12.3 ms · behind a NAT"
+            "198.51.100.1:3478 sees us as 203.0.113.9:61234 · from 192.168.1.5:50000 · 12.3 ms · behind a NAT"
         );
         let json = Printer::new(true).line(&mapped()).expect("a line");
         assert_eq!(
