@@ -1,43 +1,32 @@
 //! Attributes of the credential mechanisms (RFC 8489 §9).
 
-use super::{Attribute, Kind};
+use super::{Attribute, Kind, byte_attributes};
 use crate::wire::stun::{PasswordAlgorithm, TransactionId};
 
-/// Whose credentials sign the message (RFC 8489 §14.3). UTF-8 by the RFC, bytes to us: a user name is
-/// compared and never shown, so nobody needs to check it in the innermost loop.
-///
-/// ```
-/// use bradawl::wire::stun::{TransactionId, attr::{Attribute, Username}};
-///
-/// let id = TransactionId::from([0; 12]);
-/// assert_eq!(Username::decode(b"evtj:h6vY", &id), Some(Username(b"evtj:h6vY")));
-/// assert_eq!(Username::decode(&[b'a'; 509], &id), None); // fewer than 509 bytes
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Username<'a>(pub &'a [u8]);
-
-impl Username<'_> {
-    /// The longest that is read, in bytes.
-    pub const MAX: usize = 508;
-}
-
-impl<'a> Attribute<'a> for Username<'a> {
-    const KIND: Kind = Kind::USERNAME;
-
-    #[inline]
-    fn decode(value: &'a [u8], _: &TransactionId) -> Option<Self> {
-        (value.len() <= Self::MAX).then_some(Self(value))
-    }
-
-    #[inline]
-    fn encoded_len(&self) -> usize {
-        self.0.len()
-    }
-
-    #[inline]
-    fn encode(&self, value: &mut [u8], _: &TransactionId) {
-        value.copy_from_slice(self.0);
-    }
+byte_attributes! {
+    /// Whose credentials sign the message (RFC 8489 §14.3). UTF-8 by the RFC, bytes to us: a user
+    /// name is compared and never shown, so nobody needs to check it in the innermost loop.
+    ///
+    /// ```
+    /// use bradawl::wire::stun::{TransactionId, attr::{Attribute, Username}};
+    ///
+    /// let id = TransactionId::from([0; 12]);
+    /// assert_eq!(Username::decode(b"evtj:h6vY", &id), Some(Username(b"evtj:h6vY")));
+    /// assert_eq!(Username::decode(&[b'a'; 509], &id), None); // fewer than 509 bytes
+    /// ```
+    Username = USERNAME, at most 508;
+    /// What the server wants to see again, so that it knows that we have heard it (RFC 8489 §14.10).
+    /// Opaque to us but for its beginning, see [`Nonce::security_features`].
+    ///
+    /// ```
+    /// use bradawl::wire::stun::attr::{Nonce, SecurityFeatures};
+    ///
+    /// let old = Nonce(b"f//499k954d6OL34oL9FSTvy64sA");
+    /// assert_eq!(old.security_features(), SecurityFeatures::default());
+    /// let new = Nonce(b"obMatJos2gAAA499k954d6OL34oL9FSTvy64sA");
+    /// assert!(new.security_features().password_algorithms);
+    /// ```
+    Nonce = NONCE, at most 763;
 }
 
 /// A hash in place of a user name, for those who do not want it read (RFC 8489 §14.4). Made by
@@ -68,24 +57,7 @@ impl<'a> Attribute<'a> for Userhash {
     }
 }
 
-/// What the server wants to see again, so that it knows that we have heard it (RFC 8489 §14.10).
-/// Opaque to us but for its beginning, see [`Nonce::security_features`].
-///
-/// ```
-/// use bradawl::wire::stun::attr::{Nonce, SecurityFeatures};
-///
-/// let old = Nonce(b"f//499k954d6OL34oL9FSTvy64sA");
-/// assert_eq!(old.security_features(), SecurityFeatures::default());
-/// let new = Nonce(b"obMatJos2gAAA499k954d6OL34oL9FSTvy64sA");
-/// assert!(new.security_features().password_algorithms);
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Nonce<'a>(pub &'a [u8]);
-
 impl Nonce<'_> {
-    /// The longest that is read, in bytes.
-    pub const MAX: usize = 763;
-
     /// What a nonce that says something begins with (RFC 8489 §9.2).
     const COOKIE: &'static [u8] = b"obMatJos2";
 
@@ -115,22 +87,6 @@ fn base64_digit(digit: u8) -> Option<u32> {
         b'/' => 63,
         _ => return None,
     })
-}
-
-impl<'a> Attribute<'a> for Nonce<'a> {
-    const KIND: Kind = Kind::NONCE;
-
-    fn decode(value: &'a [u8], _: &TransactionId) -> Option<Self> {
-        (value.len() <= Self::MAX).then_some(Self(value))
-    }
-
-    fn encoded_len(&self) -> usize {
-        self.0.len()
-    }
-
-    fn encode(&self, value: &mut [u8], _: &TransactionId) {
-        value.copy_from_slice(self.0);
-    }
 }
 
 /// What a server can do, said in its nonce (RFC 8489 §18.1).

@@ -206,18 +206,26 @@ macro_rules! flag_attributes {
     )*};
 }
 
-/// Attributes that are bytes of somebody else's making.
+/// Attributes that are bytes of somebody else's making, some with a longest that is read.
 macro_rules! byte_attributes {
-    ($($(#[$doc:meta])* $name:ident = $kind:ident;)*) => {$(
+    ($($(#[$doc:meta])* $name:ident = $kind:ident $(, at most $max:literal)?;)*) => {$(
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub struct $name<'a>(pub &'a [u8]);
+
+        $(impl $name<'_> {
+            /// The longest that is read, in bytes.
+            pub const MAX: usize = $max;
+        })?
 
         impl<'a> Attribute<'a> for $name<'a> {
             const KIND: Kind = Kind::$kind;
 
             #[inline]
             fn decode(value: &'a [u8], _: &TransactionId) -> Option<Self> {
+                $(if value.len() > $max {
+                    return None;
+                })?
                 Some(Self(value))
             }
 
