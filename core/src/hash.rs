@@ -4,7 +4,8 @@
 //! compute, an attacker picks keys that all collide. With a key that only this machine knows they
 //! cannot, and a run with the same seed still hashes the same.
 
-use core::hash::{BuildHasher, Hash};
+use core::fmt;
+use core::hash::BuildHasher;
 use core::net::IpAddr;
 
 use siphasher::sip::SipHasher13;
@@ -16,13 +17,14 @@ use crate::rng::Rng;
 /// ```
 /// use bradawl::hash::Keyed;
 /// use bradawl::rng::Rng;
+/// use core::hash::BuildHasher;
 ///
 /// let keyed = Keyed::new(&mut Rng::from_seed([1; 32]));
 /// let other = Keyed::new(&mut Rng::from_seed([2; 32]));
-/// assert_eq!(keyed.hash(&"abc"), keyed.hash(&"abc"));
-/// assert_ne!(keyed.hash(&"abc"), other.hash(&"abc"));
+/// assert_eq!(keyed.hash_one(7u64), keyed.hash_one(7u64));
+/// assert_ne!(keyed.hash_one(7u64), other.hash_one(7u64));
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Keyed(SipHasher13);
 
 impl Keyed {
@@ -31,17 +33,12 @@ impl Keyed {
         Self(SipHasher13::new_with_keys(rng.u64(), rng.u64()))
     }
 
-    /// Hashes one value.
-    pub fn hash<T: Hash>(&self, value: &T) -> u64 {
-        self.hash_one(value)
-    }
-
     /// Hashes the network that an address belongs to, as far as limits are concerned: one IPv4
     /// address or one IPv6 /56, which is what an access provider gives to one customer.
     #[inline]
     pub(crate) fn hash_network(&self, address: IpAddr) -> u64 {
         // The top byte is free in both cases and tells the families apart.
-        let network = match address {
+        let network = match address.to_canonical() {
             IpAddr::V4(ip) => u64::from(ip.to_bits()),
             IpAddr::V6(ip) => 1 << 63 | (ip.to_bits() >> 72) as u64,
         };
@@ -54,5 +51,12 @@ impl BuildHasher for Keyed {
 
     fn build_hasher(&self) -> SipHasher13 {
         self.0
+    }
+}
+
+impl fmt::Debug for Keyed {
+    // Never the key: who knows it can aim again.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Keyed")
     }
 }

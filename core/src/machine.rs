@@ -375,6 +375,7 @@ pub enum HostRequest {
 /// assert!(matches!(icmp, HostInput::Unreachable { kind: Unreachable::Port, .. }));
 /// # Ok::<(), core::net::AddrParseError>(())
 /// ```
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HostInput<'a> {
     /// A socket is open at this address, or why not.
@@ -426,6 +427,7 @@ pub enum HostInput<'a> {
 /// # let _ = refused;
 /// assert_eq!(BindError::InUse.to_string(), "the address is in use");
 /// ```
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BindError {
     /// Somebody has this port already.

@@ -1,7 +1,7 @@
 //! Deadlines for any number of things, the next one always at hand.
 //!
-//! A four-ary heap of `(deadline, key)` that knows where each key stands in it. Four children of
-//! 16 bytes are one cache line, and the heap is half as deep as a binary one.
+//! A four-ary heap of `(deadline, key)` that knows where each key stands in it. It is half as deep as
+//! a binary one, and four children of 16 bytes touch two cache lines at most.
 //!
 //! It is lazy in one direction. Most timers of a network program are postponed again and again and
 //! hardly ever fire: a keepalive moves with every packet sent, a consent check with every answer.

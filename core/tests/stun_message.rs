@@ -1,7 +1,10 @@
 //! What is a STUN message and what is not: framing, duplicates, seals, padding, and the rules about
 //! attributes behind the seals (RFC 8489 §5, §14).
 
-use bradawl::wire::stun::attr::{Kind, Priority, Realm, Software, UseCandidate, Username};
+use bradawl::wire::stun::attr::{
+    AlternateDomain, Attribute, ChangeRequest, EvenPort, Icmp, Kind, Nonce, PasswordAlgorithms, Priority,
+    Realm, Software, UseCandidate, Username, XorPeerAddress,
+};
 use bradawl::wire::stun::{
     BadAttribute, Class, Integrity, Key, Malformed, Message, Method, NoRoom, TransactionId, Writer,
 };
@@ -169,7 +172,7 @@ fn seals_of_impossible_length_are_malformed() {
 
 /// RFC 8489 §14.6: MESSAGE-INTEGRITY-SHA256 may be cut, to no less than 16 bytes.
 #[test]
-fn a_truncated_sha256_seal_holds() {
+fn a_truncated_sha256_seal_holds_for_those_who_allow_it() {
     let key = Key::short_term("secret");
     for len in [16, 20, 24, 28, 32] {
         let prefix = write(|writer| writer.put(&Username(b"alice")));
@@ -179,9 +182,11 @@ fn a_truncated_sha256_seal_holds() {
         let tag = hmac_sha256(b"secret", &signed);
         let mut message = prefix;
         append(&mut message, Kind::MESSAGE_INTEGRITY_SHA256, &tag[..len]);
-        assert!(Message::parse(&message).unwrap().integrity_holds(&key), "cut to {len}");
+        let parsed = Message::parse(&message).unwrap();
+        assert!(parsed.integrity_holds_truncated(&key), "cut to {len}");
+        assert_eq!(parsed.integrity_holds(&key), len == 32, "only where a usage allows it");
         *message.last_mut().unwrap() ^= 1;
-        assert!(!Message::parse(&message).unwrap().integrity_holds(&key));
+        assert!(!Message::parse(&message).unwrap().integrity_holds_truncated(&key));
     }
 }
 
@@ -193,6 +198,107 @@ fn hmac_sha256(key: &[u8], message: &[u8]) -> Vec<u8> {
         .finalize()
         .into_bytes()
         .to_vec()
+}
+
+/// RFC 8489 §14.5: it is ignored, so it does not matter what it looks like.
+#[test]
+fn a_second_seal_of_impossible_length_is_ignored_too() {
+    let key = Key::short_term("secret");
+    for kind in [Kind::MESSAGE_INTEGRITY, Kind::MESSAGE_INTEGRITY_SHA256] {
+        let mut message = write(|w| w.integrity(&key).integrity_with(&key, Integrity::Sha256));
+        append(&mut message, kind, b"odd!");
+        assert!(Message::parse(&message).unwrap().integrity_holds(&key));
+    }
+}
+
+#[test]
+fn attributes_that_may_stand_there_several_times_are_all_found() {
+    let peers = ["192.0.2.1:1", "192.0.2.2:2"].map(|peer| XorPeerAddress(peer.parse().unwrap()));
+    let message =
+        write(|w| w.put(&peers[0]).put(&Priority(1)).put(&peers[1]).put_raw(XorPeerAddress::KIND, b"?"));
+    let message = Message::parse(&message).unwrap();
+    let found: Vec<_> = message.find_all::<XorPeerAddress>().collect();
+    assert_eq!(found, [Ok(peers[0]), Ok(peers[1]), Err(BadAttribute(Kind::XOR_PEER_ADDRESS))]);
+}
+
+/// Every longest that is documented in docs/limits.md.
+#[test]
+fn attributes_longer_than_their_limit_make_no_sense() {
+    fn limit<'a, A: Attribute<'a>>(max: usize, long: &'a [u8]) {
+        assert!(A::decode(&long[..max], &ID).is_some(), "{:?} of {max}", A::KIND);
+        assert!(A::decode(&long[..max + 1], &ID).is_none(), "{:?} of {max} + 1", A::KIND);
+    }
+    let long = vec![b'x'; 1_000];
+    limit::<Username>(508, &long);
+    limit::<Realm>(763, &long);
+    limit::<Nonce>(763, &long);
+    limit::<Software>(763, &long);
+    limit::<AlternateDomain>(255, &long);
+    let algorithms = [0, 1, 0, 0].repeat(17);
+    assert!(PasswordAlgorithms::decode(&algorithms[..64], &ID).is_some());
+    assert!(PasswordAlgorithms::decode(&algorithms[..68], &ID).is_none());
+}
+
+/// The registry at IANA, "STUN Attributes", so that a slip in one number is a slip in two places.
+#[test]
+fn attributes_have_their_registered_numbers() {
+    for (kind, number) in [
+        (Kind::MAPPED_ADDRESS, 0x0001),
+        (Kind::CHANGE_REQUEST, 0x0003),
+        (Kind::USERNAME, 0x0006),
+        (Kind::MESSAGE_INTEGRITY, 0x0008),
+        (Kind::ERROR_CODE, 0x0009),
+        (Kind::UNKNOWN_ATTRIBUTES, 0x000A),
+        (Kind::CHANNEL_NUMBER, 0x000C),
+        (Kind::LIFETIME, 0x000D),
+        (Kind::XOR_PEER_ADDRESS, 0x0012),
+        (Kind::DATA, 0x0013),
+        (Kind::REALM, 0x0014),
+        (Kind::NONCE, 0x0015),
+        (Kind::XOR_RELAYED_ADDRESS, 0x0016),
+        (Kind::REQUESTED_ADDRESS_FAMILY, 0x0017),
+        (Kind::EVEN_PORT, 0x0018),
+        (Kind::REQUESTED_TRANSPORT, 0x0019),
+        (Kind::DONT_FRAGMENT, 0x001A),
+        (Kind::ACCESS_TOKEN, 0x001B),
+        (Kind::MESSAGE_INTEGRITY_SHA256, 0x001C),
+        (Kind::PASSWORD_ALGORITHM, 0x001D),
+        (Kind::USERHASH, 0x001E),
+        (Kind::XOR_MAPPED_ADDRESS, 0x0020),
+        (Kind::RESERVATION_TOKEN, 0x0022),
+        (Kind::PRIORITY, 0x0024),
+        (Kind::USE_CANDIDATE, 0x0025),
+        (Kind::PADDING, 0x0026),
+        (Kind::RESPONSE_PORT, 0x0027),
+        (Kind::CONNECTION_ID, 0x002A),
+        (Kind::ADDITIONAL_ADDRESS_FAMILY, 0x8000),
+        (Kind::ADDRESS_ERROR_CODE, 0x8001),
+        (Kind::PASSWORD_ALGORITHMS, 0x8002),
+        (Kind::ALTERNATE_DOMAIN, 0x8003),
+        (Kind::ICMP, 0x8004),
+        (Kind::SOFTWARE, 0x8022),
+        (Kind::ALTERNATE_SERVER, 0x8023),
+        (Kind::FINGERPRINT, 0x8028),
+        (Kind::ICE_CONTROLLED, 0x8029),
+        (Kind::ICE_CONTROLLING, 0x802A),
+        (Kind::RESPONSE_ORIGIN, 0x802B),
+        (Kind::OTHER_ADDRESS, 0x802C),
+        (Kind::THIRD_PARTY_AUTHORIZATION, 0x802E),
+        (Kind::MOBILITY_TICKET, 0x8030),
+    ] {
+        assert_eq!(kind.0, number, "{kind:?}");
+    }
+}
+
+/// Values whose bits are counted from an end that is easy to mistake.
+#[test]
+fn bits_stand_where_the_rfcs_put_them() {
+    assert_eq!(EvenPort::decode(&[0x80], &ID), Some(EvenPort { reserve_next: true }));
+    assert_eq!(EvenPort::decode(&[0x7F], &ID), Some(EvenPort { reserve_next: false }));
+    // RFC 8656 §18.13: seven bits of type, nine of code.
+    let icmp = Icmp { icmp_type: 3, code: 0x104, data: [0; 4] };
+    assert_eq!(Icmp::decode(&[0, 0, 0b0000_0111, 0x04, 0, 0, 0, 0], &ID), Some(icmp));
+    assert_eq!(ChangeRequest::decode(&[0, 0, 0, 2], &ID), Some(ChangeRequest { ip: false, port: true }));
 }
 
 #[test]

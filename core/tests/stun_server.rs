@@ -118,6 +118,8 @@ fn what_another_machine_may_want_is_unclaimed_and_garbage_is_not() {
     assert_eq!(verdict(&message(Class::Request, Method::ALLOCATE, |writer| writer)), Verdict::Unclaimed);
     assert_eq!(verdict(&[0x40, 0, 0, 1, 7]), Verdict::Unclaimed, "ChannelData");
     assert_eq!(verdict(&[0xC0; 1_200]), Verdict::Unclaimed, "QUIC");
+    assert_eq!(verdict(&[22; 100]), Verdict::Unclaimed, "DTLS");
+    assert_eq!(verdict(&[17; 100]), Verdict::Unclaimed, "ZRTP");
     assert_eq!(verdict(&[]), Verdict::Unclaimed);
     assert_eq!(verdict(&[0; 20]), Verdict::Consumed, "no cookie");
 }
@@ -144,6 +146,50 @@ fn malformed_datagrams_are_counted_by_reason_and_never_answered() {
     assert_silence(&mut server, v4(), &fingerprint_first, Outcome::AfterFingerprint);
     let short_seal = request(|writer| writer.put_raw(Kind::MESSAGE_INTEGRITY, &[0; 8]));
     assert_silence(&mut server, v4(), &short_seal, Outcome::Seal);
+}
+
+/// Odd, and fine by the RFC: the first of duplicates counts, empty values are values, and what follows
+/// the integrity is ignored, be it something that would have to be understood.
+#[test]
+fn duplicates_empty_values_and_data_behind_the_integrity_do_no_harm() {
+    let mut server = with_alternate();
+    let bytes = request(|writer| {
+        writer
+            .put(&ChangeRequest::default())
+            .put(&ChangeRequest { ip: true, port: true })
+            .put(&Software(""))
+            .put(&Username(b""))
+            .integrity(&Key::short_term("secret"))
+            .put_raw(Kind(0x7001), b"ignored")
+            .put(&ChangeRequest { ip: true, port: true })
+    });
+    let (back, answer) = ask(&mut server, v4(), &bytes).expect("an answer");
+    assert_eq!(back, v4());
+    assert_eq!(Message::parse(&answer).unwrap().class(), Class::Success);
+}
+
+#[test]
+fn a_change_request_that_makes_no_sense_gets_a_400() {
+    let bytes = request(|writer| writer.put_raw(Kind::CHANGE_REQUEST, b""));
+    let (_, answer) = ask(&mut with_alternate(), v4(), &bytes).expect("an answer");
+    let answer = Message::parse(&answer).unwrap();
+    assert_eq!(answer.find::<ErrorCode>().unwrap().map(|error| error.code), Some(400));
+}
+
+/// RFC 8489 §6.3: known but unexpected attributes are ignored.
+#[test]
+fn known_attributes_that_have_no_business_in_a_request_are_ignored() {
+    let bytes = request(|w| w.put(&MappedAddress(v4().local)).put(&XorMappedAddress(v4().local)));
+    let (_, answer) = ask(&mut server(Config::default()), v4(), &bytes).expect("an answer");
+    assert_eq!(answer.len(), 32);
+}
+
+#[test]
+fn the_debug_output_is_short_and_has_nobodys_address() {
+    let mut server = server(Config::default());
+    let _ = server.handle_input(Instant::ZERO, v4(), Meta::default(), &request(|writer| writer));
+    let text = format!("{server:?}");
+    assert!(text.len() < 1_000 && !text.contains("198.51.100.7"), "{text}");
 }
 
 #[test]
@@ -243,13 +289,54 @@ fn a_socket_that_is_none_of_the_four_offers_no_behaviour_discovery() {
 #[test]
 fn padding_is_returned_and_never_more_of_it_than_came() {
     let mut server = with_alternate();
-    for (sent, returned) in [(0, 0), (4, 4), (1_000, 1_000), (1_900, 1_400)] {
+    for (sent, returned) in [(0, 0), (4, 4), (1_000, 1_000), (1_900, 1_300)] {
         let bytes = request(|writer| writer.put(&Padding(&vec![7; sent])));
         let (_, answer) = ask(&mut server, v4(), &bytes).expect("an answer");
         assert!(answer.len() <= MIN_BUFFER);
         let answer = Message::parse(&answer).unwrap();
         let padding: Padding<'_> = answer.find().unwrap().expect("padding");
         assert_eq!(padding.0, vec![0; returned]);
+    }
+}
+
+/// RFC 5780 §6.1: masked and plain, to find NATs that rewrite addresses which they recognise.
+#[test]
+fn with_an_alternate_the_address_is_told_both_ways() {
+    let (_, answer) = ask(&mut with_alternate(), v4(), &request(|writer| writer)).expect("an answer");
+    let answer = Message::parse(&answer).unwrap();
+    assert_eq!(answer.find(), Ok(Some(MappedAddress(v4().remote))));
+    assert_eq!(answer.find(), Ok(Some(XorMappedAddress(v4().remote))));
+}
+
+/// The longest answer there is, behind a parent's 48 bytes: one packet must not silence a server.
+#[test]
+fn the_longest_answer_fits_and_stands_in_nobodys_way() {
+    let alternate = Alternate::new(v6().local, address("[2001:db8::2]:3479")).expect("they differ");
+    let mut server = server(Config { alternates: vec![alternate], ..Config::default() });
+    let longest = request(|writer| writer.put(&Padding(&[0; 1_900])).fingerprint());
+    let _ = server.handle_input(Instant::ZERO, v6(), Meta::default(), &longest);
+    let mut buf = [0; MIN_BUFFER - 48];
+    assert!(matches!(server.poll_output(Instant::ZERO, &mut buf), Output::Transmit { .. }));
+    assert!(ask(&mut server, v6(), &request(|writer| writer)).is_some());
+}
+
+/// There is no answering from elsewhere on a connection.
+#[test]
+fn over_a_connection_change_request_is_not_understood() {
+    let path = Path::tcp(v4().local, v4().remote);
+    let bytes = request(|writer| writer.put(&ChangeRequest { ip: true, port: true }));
+    let (back, answer) = ask(&mut with_alternate(), path, &bytes).expect("an answer");
+    assert_eq!(back, path);
+    let answer = Message::parse(&answer).unwrap();
+    assert_eq!(&*answer.find::<UnknownAttributes>().unwrap().expect("a 420"), &[Kind::CHANGE_REQUEST]);
+}
+
+#[test]
+fn a_pair_of_addresses_is_of_use_only_if_both_are_concrete_and_differ() {
+    let good = "192.0.2.1:3478";
+    for bad in ["192.0.2.1:3479", "192.0.2.2:3478", "0.0.0.0:3479", "192.0.2.2:0", "[2001:db8::2]:3479"] {
+        assert!(Alternate::new(address(good), address(bad)).is_none(), "{bad}");
+        assert!(Alternate::new(address(bad), address(good)).is_none(), "{bad}");
     }
 }
 
@@ -280,6 +367,22 @@ fn a_classic_client_is_answered_only_where_that_is_allowed() {
     assert_eq!(answer.find(), Ok(Some(MappedAddress(v4().remote))));
     assert_eq!(answer.find(), Ok(Some(SourceAddress(v4().local))));
     assert!(!answer.has(Kind::XOR_MAPPED_ADDRESS) && !answer.has(Kind::CHANGED_ADDRESS));
+}
+
+/// RFC 3489 §11.2.9, §11.2.10: no padding, so values are multiples of four.
+#[test]
+fn errors_for_a_classic_client_are_as_rfc3489_writes_them() {
+    let mut server = server(Config { classic: true, ..Config::default() });
+    let key = Key::short_term("secret");
+    let response_address = request(|writer| writer.put_raw(Kind::RESPONSE_ADDRESS, &[0; 8]));
+    let unsigned = request(|writer| writer.integrity(&key));
+    for (mut bytes, code) in [(response_address, 420), (unsigned, 400)] {
+        bytes[4..8].copy_from_slice(b"old!");
+        let (_, answer) = ask(&mut server, v4(), &bytes).expect("an answer");
+        let answer = Message::parse_classic(&answer).unwrap();
+        assert_eq!(answer.find::<ErrorCode>().unwrap().map(|error| error.code), Some(code));
+        assert!(answer.attributes().all(|attribute| attribute.value.len() % 4 == 0), "{answer:?}");
+    }
 }
 
 /// RFC 3489 §10.1: its client takes any answer from the other address for "open".

@@ -24,13 +24,17 @@ pub struct Schedule {
 }
 
 impl Schedule {
+    /// Over a reliable transport a request is sent once and waited for as long as the other way
+    /// (RFC 8489 §6.2.2: Ti, 39.5 s).
+    pub const RELIABLE: Self = Self { attempts: 1, patience: 79 };
+
     /// More attempts than this would wait for longer than anybody lives.
     pub const MAX_ATTEMPTS: u8 = 16;
 
     /// How long it takes from the first transmission to giving up.
     pub fn time_to_give_up(&self, rto: Duration) -> Duration {
         let doublings = u32::from(self.attempts.clamp(1, Self::MAX_ATTEMPTS) - 1);
-        rto * ((1 << doublings) - 1 + u32::from(self.patience))
+        rto.saturating_mul((1 << doublings) - 1 + u32::from(self.patience))
     }
 }
 
@@ -99,7 +103,7 @@ impl Transaction {
         } else {
             1 << (self.sent - 1)
         };
-        Step::Send { next: now + self.rto * factor }
+        Step::Send { next: now + self.rto.saturating_mul(factor) }
     }
 
     /// How often it was sent.
@@ -135,18 +139,20 @@ pub struct RoundTrips {
 impl RoundTrips {
     /// RTO before anything is known (RFC 8489 §6.2.1: at least 500 ms).
     pub const INITIAL_RTO: Duration = Duration::from_millis(500);
-    /// Never repeat faster than this, however near the server.
+    /// The shortest RTO that is learned, however near the server.
     pub const MIN_RTO: Duration = Duration::from_millis(100);
-    /// Never wait for longer than this, however far.
+    /// The longest RTO there is, however far.
     pub const MAX_RTO: Duration = Duration::from_secs(3);
 
-    /// Starts from another RTO than the RFC's, for a network one knows.
-    pub const fn starting_at(initial: Duration) -> Self {
-        Self { initial, smoothed: None }
+    /// Starts from another RTO than the RFC's, for a network one knows: 1 ms to [`Self::MAX_RTO`].
+    pub fn starting_at(initial: Duration) -> Self {
+        Self { initial: initial.clamp(Duration::from_millis(1), Self::MAX_RTO), smoothed: None }
     }
 
     /// Takes in one measurement.
     pub fn observe(&mut self, round_trip: Duration) {
+        // Longer than any request waits: a clock that jumped.
+        let round_trip = round_trip.min(Duration::from_secs(60));
         self.smoothed = Some(match self.smoothed {
             None => (round_trip, round_trip / 2),
             Some((mean, variation)) => {
@@ -213,6 +219,28 @@ mod tests {
         assert_eq!(once.step(Instant::ZERO), Step::GiveUp);
         let schedule = Schedule { attempts: 255, patience: 255 };
         assert!(schedule.time_to_give_up(RoundTrips::MAX_RTO) < Duration::from_secs(100_000));
+    }
+
+    /// RFC 6298 §2.3: an eighth of the new mean, a quarter of the new variation.
+    #[test]
+    fn the_estimate_moves_as_rfc6298_says() {
+        let mut trips = RoundTrips::default();
+        trips.observe(Duration::from_millis(80)); // mean 80, variation 40
+        trips.observe(Duration::from_millis(160)); // mean 90, variation 30 + 20
+        assert_eq!(trips.rto(), Duration::from_millis(90 + 4 * 50));
+    }
+
+    #[test]
+    fn absurd_durations_saturate() {
+        assert_eq!(RoundTrips::starting_at(Duration::MAX).rto(), RoundTrips::MAX_RTO);
+        assert!(RoundTrips::starting_at(Duration::ZERO).rto() > Duration::ZERO);
+        let mut trips = RoundTrips::default();
+        trips.observe(Duration::MAX);
+        trips.observe(Duration::ZERO);
+        assert_eq!(trips.rto(), RoundTrips::MAX_RTO);
+        assert_eq!(Schedule::default().time_to_give_up(Duration::MAX), Duration::MAX);
+        let mut transaction = Transaction::new(Schedule::default(), Duration::MAX);
+        assert_eq!(transaction.step(Instant::ZERO), Step::Send { next: Instant::FAR_FUTURE });
     }
 
     #[test]

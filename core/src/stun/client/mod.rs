@@ -5,17 +5,11 @@
 //! [`Event`]. Between requests the client remembers how far each server is and how it wants requests
 //! signed.
 //!
-//! What counts as an answer is decided in this order, and whatever fails changes nothing:
+//! What counts as an answer, and what is ignored, is the subject of `pending.rs`.
 //!
-//! 1. A Binding response whose transaction id is one of ours.
-//! 2. It came to the address that asked, from the address that was asked (or from the one that was
-//!    asked to answer).
-//! 3. Its FINGERPRINT is right, if it has one.
-//! 4. If the request was signed, so is the answer, with the same attribute. The exceptions are 401
-//!    and 438 under long-term credentials, by which a server says what to sign with (RFC 8489
-//!    §9.2.5): one 401 and [`MAX_STALE`] times 438 are followed per request. A 487 needs a signature
-//!    always: it would make an ICE agent change its role.
+//! How many requests go to one server at a time is the caller's business; RFC 8489 §6.2 suggests ten.
 
+mod pending;
 mod request;
 mod servers;
 mod session;
@@ -23,25 +17,22 @@ mod session;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::net::SocketAddr;
+use core::fmt;
 
 use hashbrown::HashMap;
 
-use request::Secret;
-pub use request::{Answer, Credentials, Event, Failure, Offer, Request, RequestError, RequestId};
-use servers::Servers;
-use session::{ChallengeError, Session, Signer};
+use pending::{Ignore, Pending, Ruling};
+pub use request::{Answer, Change, Credentials, Event, Failure, Offer, Request, RequestError, RequestId};
+use servers::{Proof, Servers};
+use session::Session;
 
 use crate::hash::Keyed;
-use crate::machine::{HostInput, Machine, Meta, Output, Path, Unreachable, Verdict};
+use crate::machine::{HostInput, MIN_BUFFER, Machine, Meta, Output, Path, Transport, Verdict};
 use crate::rng::Rng;
-use crate::stun::transaction::{RoundTrips, Step, Transaction};
-use crate::time::Instant;
+use crate::stun::transaction::{RoundTrips, Schedule, Step, Transaction};
+use crate::time::{Duration, Instant};
 use crate::timers::Timers;
-use crate::wire::stun::attr::{
-    AlternateServer, ErrorCode, Kind, MappedAddress, OtherAddress, Padding, ResponseOrigin, XorMappedAddress,
-};
-use crate::wire::stun::{BadAttribute, Class, Message, Method, NoRoom, TransactionId, Writer};
+use crate::wire::stun::{Message, Method, NoRoom, TransactionId};
 
 /// How many requests may be under way at once.
 pub const MAX_IN_FLIGHT: usize = 1_024;
@@ -82,7 +73,6 @@ const MAX_PADDING: u16 = 1_440;
 /// assert_eq!(client.poll_output(arrived, &mut buf), Output::Idle(None));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug)]
 pub struct StunClient {
     rng: Rng,
     servers: Servers,
@@ -94,23 +84,6 @@ pub struct StunClient {
     events: VecDeque<Event>,
     serial: u32,
     ignored: Ignored,
-}
-
-/// A request under way.
-#[derive(Debug)]
-struct Pending {
-    id: RequestId,
-    path: Path,
-    request: Request,
-    transaction_id: TransactionId,
-    transaction: Transaction,
-    /// What the transmissions of this transaction are signed with. Fixed while it lasts: one
-    /// transaction id, one content.
-    session: Option<Arc<Session>>,
-    challenged: bool,
-    stale: u8,
-    /// An answer came that did not prove who sent it, and what it said.
-    unproven: Option<Option<u16>>,
 }
 
 /// How many datagrams were ignored, by reason.
@@ -135,21 +108,6 @@ pub struct Ignored {
     pub forged: u64,
 }
 
-/// What an answer leads to.
-enum Ruling {
-    Finish(Event),
-    /// Send the request again, signed like this.
-    Follow(Session),
-}
-
-/// Why an answer leads to nothing.
-enum Ignore {
-    WrongSource,
-    WrongFingerprint,
-    Unproven(Option<u16>),
-    Forged,
-}
-
 impl Machine for StunClient {
     type Event = Event;
 
@@ -166,15 +124,19 @@ impl Machine for StunClient {
             self.ignored.stray += 1;
             return Verdict::Unclaimed;
         };
-        match pending.rule(now, path, &message) {
+        let proven = pending.proven_session(&mut self.servers);
+        match pending.rule(now, path, &message, proven.as_deref()) {
             Ok(Ruling::Finish(event)) => self.finish(now, slot, event),
-            Ok(Ruling::Follow(session)) => self.follow(now, slot, Arc::new(session)),
+            Ok(Ruling::Follow(session)) => self.follow(now, slot, session),
             Err(Ignore::WrongSource) => self.ignored.wrong_source += 1,
             Err(Ignore::WrongFingerprint) => self.ignored.wrong_fingerprint += 1,
-            Err(Ignore::Forged) => self.ignored.forged += 1,
             Err(Ignore::Unproven(code)) => {
-                pending.unproven = Some(code);
                 self.ignored.unproven += 1;
+                self.disbelieve(now, slot, code);
+            }
+            Err(Ignore::Forged(code)) => {
+                self.ignored.forged += 1;
+                self.disbelieve(now, slot, code);
             }
         }
         Verdict::Consumed
@@ -182,11 +144,11 @@ impl Machine for StunClient {
 
     /// An unreachable server is a hint and ends nothing: anybody can forge ICMP. It is told if the
     /// request fails.
-    fn handle_host(&mut self, _: Instant, input: HostInput<'_>) {
+    fn handle_host(&mut self, now: Instant, input: HostInput<'_>) {
         if let HostInput::Unreachable { path, kind } = input
             && let Some(server) = self.servers.known(path.remote)
         {
-            server.unreachable = Some(kind);
+            server.set_unreachable(now, kind);
         }
     }
 
@@ -199,14 +161,20 @@ impl Machine for StunClient {
             let Some(pending) = self.requests[slot as usize].as_mut() else { continue };
             let Step::Send { next } = pending.transaction.step(now) else {
                 let server = self.servers.known(pending.path.remote);
-                let event = pending.give_up(server.and_then(|server| server.unreachable));
+                let event =
+                    pending.give_up(server.and_then(|server| server.unreachable_since(pending.begun)));
                 self.finish(now, slot, event);
                 continue;
             };
             self.timers.set(slot, next);
-            // A buffer that is too short loses the packet, as a network might.
-            if let Ok(len) = pending.write(buf) {
-                return Output::Transmit { path: pending.path, len, segment: None, ecn: None };
+            match pending.write(buf) {
+                Ok(len) => return Output::Transmit { path: pending.path, len, segment: None, ecn: None },
+                Err(NoRoom) if buf.len() >= MIN_BUFFER => {
+                    let event = pending.fail(Failure::TooLong);
+                    self.finish(now, slot, event);
+                }
+                // A buffer that is too short loses the packet, as a network might.
+                Err(NoRoom) => {}
             }
         }
     }
@@ -248,16 +216,23 @@ impl StunClient {
         self.serial = self.serial.wrapping_add(1);
         let id = RequestId { serial: self.serial, slot };
         let server = self.servers.entry(path.remote);
-        server.unreachable = None;
-        let session = request.credentials.as_ref().and_then(|credentials| server.session(credentials));
+        let proof = request.credentials.as_ref().and_then(|credentials| server.standing_proof(credentials));
+        let (session, settled) = match proof {
+            Some(Proof::Long(session)) => (Some(Arc::clone(session)), None),
+            Some(Proof::Short(which)) => (None, Some(*which)),
+            None => (None, None),
+        };
         let transaction_id = TransactionId::random(&mut self.rng);
         self.requests[slot as usize] = Some(Pending {
             id,
             path,
             transaction_id,
-            transaction: Transaction::new(request.schedule, server.trips.rto()),
+            transaction: transaction(path, request.schedule, server.rto(now)),
             request,
             session,
+            settled,
+            proof: None,
+            begun: now,
             challenged: false,
             stale: 0,
             unproven: None,
@@ -282,15 +257,33 @@ impl StunClient {
         &self.ignored
     }
 
-    /// Ends a request with its one event.
+    /// Ends a request with its one event, and remembers what it has shown of the server.
     fn finish(&mut self, now: Instant, slot: u32, event: Event) {
-        if let Some(pending) = self.release(slot)
-            && let Event::Answered(_) = event
+        self.events.push_back(event);
+        let Some(pending) = self.release(slot) else { return };
+        let Some(server) = self.servers.known(pending.path.remote) else { return };
+        if let Event::Answered(_) = event
             && let Some(round_trip) = pending.transaction.round_trip(now)
         {
-            self.servers.entry(pending.path.remote).trips.observe(round_trip);
+            server.observe(now, round_trip);
         }
-        self.events.push_back(event);
+        let Some(credentials) = pending.request.credentials else { return };
+        if let Event::Failed { reason: Failure::Unauthenticated, .. } = event {
+            server.refuse(&credentials);
+        } else if let Some(which) = pending.proof {
+            server.prove(credentials, pending.session.map_or(Proof::Short(which), Proof::Long));
+        }
+    }
+
+    /// Notes an answer that nobody may act on. Over a reliable transport the right one will not come
+    /// any more (RFC 8489 §9.1.4, §9.2.5).
+    fn disbelieve(&mut self, now: Instant, slot: u32, code: Option<u16>) {
+        let Some(pending) = self.requests[slot as usize].as_mut() else { return };
+        pending.unproven = Some(code);
+        if pending.path.transport == Transport::Tcp {
+            let event = pending.fail(Failure::Unproven(code));
+            self.finish(now, slot, event);
+        }
     }
 
     fn release(&mut self, slot: u32) -> Option<Pending> {
@@ -301,170 +294,35 @@ impl StunClient {
         Some(pending)
     }
 
-    /// Begins a new transaction for the same request, signed as the server wants it.
-    fn follow(&mut self, now: Instant, slot: u32, session: Arc<Session>) {
+    /// Begins a new transaction for the same request, signed as the server wants it. Nobody knows yet
+    /// whether it was the server who said so, so nothing else is signed like that.
+    fn follow(&mut self, now: Instant, slot: u32, session: Session) {
         let Some(pending) = self.requests[slot as usize].as_mut() else { return };
         let server = self.servers.entry(pending.path.remote);
         if let Some(round_trip) = pending.transaction.round_trip(now) {
-            server.trips.observe(round_trip);
-        }
-        if let Some(credentials) = &pending.request.credentials {
-            server.set_session(Arc::clone(credentials), Arc::clone(&session));
+            server.observe(now, round_trip);
         }
         self.by_transaction.remove(&pending.transaction_id);
         pending.transaction_id = TransactionId::random(&mut self.rng);
-        pending.transaction = Transaction::new(pending.request.schedule, server.trips.rto());
-        pending.session = Some(session);
+        pending.transaction = transaction(pending.path, pending.request.schedule, server.rto(now));
+        pending.session = Some(Arc::new(session));
         self.by_transaction.insert(pending.transaction_id, slot);
         self.timers.set(slot, now);
     }
 }
 
-impl Pending {
-    fn signer(&self) -> Option<Signer<'_>> {
-        Signer::new(self.request.credentials.as_deref(), self.session.as_deref())
-    }
-
-    fn write(&self, buf: &mut [u8]) -> Result<usize, NoRoom> {
-        let mut writer = Writer::new(buf, Class::Request, Method::BINDING, self.transaction_id)
-            .put_some(self.request.change.as_ref());
-        if self.request.padding > 0 {
-            let len = self.request.padding.min(MAX_PADDING);
-            writer = writer.put(&Padding(&[0; MAX_PADDING as usize][..usize::from(len)]));
-        }
-        if let Some(signer) = self.signer() {
-            writer = signer.sign(writer);
-        }
-        if self.request.fingerprint {
-            writer = writer.fingerprint();
-        }
-        writer.finish()
-    }
-
-    /// What the answer `message` leads to. See the module documentation for the order.
-    fn rule(&mut self, now: Instant, path: Path, message: &Message<'_>) -> Result<Ruling, Ignore> {
-        let expected = Path { remote: self.request.answer_from.unwrap_or(self.path.remote), ..self.path };
-        if path != expected {
-            return Err(Ignore::WrongSource);
-        }
-        if message.has_fingerprint() && !message.fingerprint_holds() {
-            return Err(Ignore::WrongFingerprint);
-        }
-        let proven = self.signer().map(|signer| signer.proves(message));
-        let ruling = if message.class() == Class::Success {
-            if proven == Some(false) {
-                return Err(Ignore::Unproven(None));
-            }
-            Ruling::Finish(self.accept(now, path.remote, message))
-        } else {
-            self.rule_on_error(message, proven)?
-        };
-        // RFC 8489 §6.3.3, §6.3.4: who does not understand an answer must not act on it.
-        if message.not_understood(understood).next().is_some() {
-            return Ok(Ruling::Finish(self.fail(Failure::BadAnswer)));
-        }
-        Ok(ruling)
-    }
-
-    fn accept(&self, now: Instant, from: SocketAddr, message: &Message<'_>) -> Event {
-        let Ok(Some(mapped)) = mapped_address(message) else { return self.fail(Failure::BadAnswer) };
-        let other = message.find().ok().flatten();
-        let origin = message.find().ok().flatten();
-        Event::Answered(Answer {
-            id: self.id,
-            mapped,
-            from,
-            round_trip: self.transaction.round_trip(now),
-            attempts: self.transaction.sent(),
-            other: other.map(|OtherAddress(other)| other),
-            origin: origin.map(|ResponseOrigin(origin)| origin),
-        })
-    }
-
-    /// What an error response leads to; `proven` is `None` for a request that was not signed.
-    fn rule_on_error(&mut self, message: &Message<'_>, proven: Option<bool>) -> Result<Ruling, Ignore> {
-        let Ok(Some(ErrorCode { code, .. })) = message.find() else {
-            if proven == Some(false) {
-                return Err(Ignore::Unproven(None));
-            }
-            return Ok(Ruling::Finish(self.fail(Failure::BadAnswer)));
-        };
-        let is_challenge = matches!(code, ErrorCode::UNAUTHENTICATED | ErrorCode::STALE_NONCE);
-        if is_challenge
-            && let Some(credentials) = self.request.credentials.clone()
-            && let Secret::Long { password } = &credentials.secret
-        {
-            return self.rule_on_challenge(message, code, &credentials.username, password);
-        }
-        if proven == Some(false) || proven.is_none() && code == ErrorCode::ROLE_CONFLICT {
-            return Err(Ignore::Unproven(Some(code)));
-        }
-        let reason = match code {
-            ErrorCode::UNAUTHENTICATED => Failure::Unauthenticated,
-            ErrorCode::TRY_ALTERNATE => match message.find() {
-                Ok(Some(AlternateServer(server))) => Failure::TryAlternate(server),
-                _ => Failure::BadAnswer,
-            },
-            code => Failure::Refused { code },
-        };
-        Ok(Ruling::Finish(self.fail(reason)))
-    }
-
-    /// A 401 or 438 under long-term credentials.
-    fn rule_on_challenge(
-        &mut self,
-        message: &Message<'_>,
-        code: u16,
-        username: &str,
-        password: &str,
-    ) -> Result<Ruling, Ignore> {
-        let session = match Session::from_challenge(message, self.session.as_deref(), username, password) {
-            Ok(session) => session,
-            Err(ChallengeError::Forged) => return Err(Ignore::Forged),
-            Err(ChallengeError::Unusable) => return Ok(Ruling::Finish(self.fail(Failure::BadAnswer))),
-        };
-        let exhausted = if code == ErrorCode::UNAUTHENTICATED {
-            core::mem::replace(&mut self.challenged, true).then_some(Failure::Unauthenticated)
-        } else {
-            self.stale += 1;
-            (self.stale > MAX_STALE).then_some(Failure::AlwaysStale)
-        };
-        Ok(exhausted.map_or_else(|| Ruling::Follow(session), |reason| Ruling::Finish(self.fail(reason))))
-    }
-
-    fn give_up(&self, unreachable: Option<Unreachable>) -> Event {
-        self.fail(self.unproven.map_or(Failure::TimedOut(unreachable), Failure::Unproven))
-    }
-
-    const fn fail(&self, reason: Failure) -> Event {
-        Event::Failed { id: self.id, reason }
+/// Over a reliable transport nothing is repeated (RFC 8489 §6.2.2).
+fn transaction(path: Path, schedule: Schedule, rto: Duration) -> Transaction {
+    match path.transport {
+        Transport::Udp => Transaction::new(schedule, rto),
+        Transport::Tcp => Transaction::new(Schedule::RELIABLE, RoundTrips::INITIAL_RTO),
     }
 }
 
-/// XOR-MAPPED-ADDRESS, or what servers had before it.
-fn mapped_address(message: &Message<'_>) -> Result<Option<SocketAddr>, BadAttribute> {
-    if let Some(XorMappedAddress(mapped)) = message.find()? {
-        return Ok(Some(mapped));
+impl fmt::Debug for StunClient {
+    // Never the transaction ids: who knows them can answer.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let under_way = self.requests.len() - self.vacant.len();
+        f.debug_struct("StunClient").field("under_way", &under_way).finish_non_exhaustive()
     }
-    Ok(message.find()?.map(|MappedAddress(mapped)| mapped))
-}
-
-/// The attributes of a Binding response that this client knows, be it only to ignore them. The
-/// addresses of RFC 3489 are among them: its servers are asked too.
-fn understood(kind: Kind) -> bool {
-    matches!(
-        kind,
-        Kind::MAPPED_ADDRESS
-            | Kind::XOR_MAPPED_ADDRESS
-            | Kind::SOURCE_ADDRESS
-            | Kind::CHANGED_ADDRESS
-            | Kind::USERNAME
-            | Kind::USERHASH
-            | Kind::ERROR_CODE
-            | Kind::UNKNOWN_ATTRIBUTES
-            | Kind::REALM
-            | Kind::NONCE
-            | Kind::PASSWORD_ALGORITHM
-            | Kind::PADDING
-    )
 }

@@ -16,31 +16,46 @@ use crate::wire::stun::{Integrity, Key};
 ///
 /// ```
 /// use bradawl::stun::client::Request;
-/// use bradawl::wire::stun::attr::ChangeRequest;
 ///
-/// // RFC 5780 §4.4, test II: answer from your other address.
-/// let filtering = Request {
-///     change: Some(ChangeRequest { ip: true, port: true }),
-///     answer_from: Some("192.0.2.2:3479".parse()?),
-///     ..Request::default()
-/// };
-/// assert!(filtering.credentials.is_none());
-/// # Ok::<(), core::net::AddrParseError>(())
+/// let multiplexed = Request { fingerprint: true, ..Request::default() };
+/// assert!(multiplexed.credentials.is_none());
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct Request {
     /// Ask for the answer to come from another address of the server (RFC 5780 §7.2).
-    pub change: Option<ChangeRequest>,
-    /// Where the answer has to come from, if that is not where the request goes.
-    pub answer_from: Option<SocketAddr>,
+    pub change: Option<Change>,
     /// Make the request longer by a PADDING of this many bytes (RFC 5780 §7.6).
     pub padding: u16,
-    /// Sign it.
+    /// Sign it. What is learned of how a server wants it signed counts for requests with the same
+    /// `Arc`, so keep one per user and server.
     pub credentials: Option<Arc<Credentials>>,
-    /// Close it with a FINGERPRINT, for a port that speaks several protocols.
+    /// Close it with a FINGERPRINT, for a port that speaks several protocols; the answer then needs
+    /// one, too.
     pub fingerprint: bool,
     /// How persistent to be.
     pub schedule: Schedule,
+}
+
+/// From which other address of the server the answer has to come. An error may come from the address
+/// that was asked, too: a server that has no other says so from there (RFC 5780 §5).
+///
+/// ```
+/// use bradawl::stun::client::{Change, Request};
+/// use bradawl::wire::stun::attr::ChangeRequest;
+///
+/// // RFC 5780 §4.4, test II: answer from your other address, which your last answer named.
+/// let change =
+///     Change { ask: ChangeRequest { ip: true, port: true }, answer_from: "192.0.2.2:3479".parse()? };
+/// let filtering = Request { change: Some(change), ..Request::default() };
+/// # let _ = filtering;
+/// # Ok::<(), core::net::AddrParseError>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// What the request says.
+    pub ask: ChangeRequest,
+    /// The address that this means.
+    pub answer_from: SocketAddr,
 }
 
 /// What a request is signed with. Never printed.
@@ -87,6 +102,15 @@ impl Offer {
             Self::Sha1 => &[Integrity::Sha1],
             Self::Sha256 => &[Integrity::Sha256],
             Self::Both => &[Integrity::Sha1, Integrity::Sha256],
+        }
+    }
+
+    /// What is left to offer to a server that has signed with `which` (RFC 8489 §9.1.5).
+    pub(super) const fn narrowed(self, which: Integrity) -> Self {
+        match (self, which) {
+            (Self::Both, Integrity::Sha1) => Self::Sha1,
+            (Self::Both, Integrity::Sha256) => Self::Sha256,
+            (settled, _) => settled,
         }
     }
 }
@@ -150,13 +174,26 @@ pub enum RequestError {
 /// What a client tells its program: one event per request, unless it is cancelled.
 ///
 /// ```
-/// # use bradawl::stun::client::Event;
-/// fn print(event: &Event) {
-///     match event {
-///         Event::Answered(answer) => println!("we are {}", answer.mapped),
-///         Event::Failed { reason, .. } => println!("no answer: {reason}"),
+/// use bradawl::machine::{MIN_BUFFER, Machine, Output, Path};
+/// use bradawl::rng::Rng;
+/// use bradawl::stun::client::{Event, Failure, Request, StunClient};
+/// use bradawl::time::{Duration, Instant};
+///
+/// // A server that never answers.
+/// let mut client = StunClient::new(Rng::from_seed([0; 32]));
+/// let path = Path::udp("192.0.2.1:5000".parse()?, "198.51.100.1:3478".parse()?);
+/// client.request(Instant::ZERO, path, Request::default())?;
+/// let (mut now, mut buf) = (Instant::ZERO, [0; MIN_BUFFER]);
+/// let event = loop {
+///     match client.poll_output(now, &mut buf) {
+///         Output::Event(event) => break event,
+///         Output::Idle(Some(wake)) => now = wake,
+///         _ => {}
 ///     }
-/// }
+/// };
+/// assert!(matches!(event, Event::Failed { reason: Failure::TimedOut(None), .. }));
+/// assert_eq!(now, Instant::ZERO + Duration::from_millis(39_500));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
@@ -174,10 +211,13 @@ pub enum Event {
 /// A server's yes.
 ///
 /// ```
+/// use bradawl::machine::Path;
 /// # use bradawl::stun::client::Answer;
-/// fn is_behind_nat(answer: &Answer, local: core::net::SocketAddr) -> bool {
-///     answer.mapped != local
+///
+/// fn is_behind_nat(asked: Path, answer: &Answer) -> bool {
+///     answer.mapped != asked.local
 /// }
+/// # let _ = is_behind_nat;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Answer {
@@ -203,6 +243,7 @@ pub struct Answer {
 /// # use bradawl::stun::client::Failure;
 /// assert_eq!(Failure::Refused { code: 420 }.to_string(), "the server refused with error 420");
 /// ```
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
     /// Nothing came back. If the network said why, that is a hint.
@@ -224,7 +265,12 @@ pub enum Failure {
     /// The server gave out one stale nonce after the other.
     #[error("the server's nonces are always stale")]
     AlwaysStale,
-    /// The server wants us to ask another one.
+    /// The request does not fit into a packet: its padding, its user name or the server's realm and
+    /// nonce are too long.
+    #[error("the request does not fit into a packet")]
+    TooLong,
+    /// The server wants us to ask another one. Whoever does so remembers for five minutes whom it
+    /// has asked, lest two servers send it back and forth (RFC 8489 §10).
     #[error("the server sends us to {0}")]
     TryAlternate(SocketAddr),
     /// The answer has no address in it, or something that we would have to understand.

@@ -6,13 +6,15 @@
 //!
 //! Neither answer is signed, so an attacker on the path can make both up. What they must not achieve
 //! is a weaker key: the nonce itself says whether the server negotiates algorithms, so that a list
-//! struck out of the answer is noticed (§9.2.1), and once a session used an algorithm no challenge
-//! leads to a weaker one. Such challenges are treated as if they had never arrived.
+//! struck out of the answer is noticed (§9.2.1), and no challenge leads to a weaker algorithm than
+//! the one before it, or than one that the server has ever proven to use. Such challenges are treated
+//! as if they had never arrived. And a session outlives its request only once an answer has proven
+//! it (§9.2.3.1), so that one forged challenge spoils one request at most.
 
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::request::{Credentials, Secret};
+use super::request::{Credentials, Offer, Secret};
 use crate::wire::stun::attr::{ChosenAlgorithm, Kind, Nonce, PasswordAlgorithms, Realm, Userhash, Username};
 use crate::wire::stun::{BadAttribute, Integrity, Key, Message, PasswordAlgorithm, Writer, userhash};
 
@@ -45,10 +47,10 @@ impl From<BadAttribute> for ChallengeError {
 }
 
 impl Session {
-    /// Reads a 401 or 438; `previous` is what the request was signed with, if it was.
+    /// Reads a 401 or 438; `previous` are the sessions that it must not be weaker than.
     pub(super) fn from_challenge(
         challenge: &Message<'_>,
-        previous: Option<&Self>,
+        previous: [Option<&Self>; 2],
         username: &str,
         password: &str,
     ) -> Result<Self, ChallengeError> {
@@ -56,7 +58,7 @@ impl Session {
         let realm = match challenge.find::<Realm>()? {
             Some(Realm(realm)) => realm,
             // Some servers leave it out of a 438.
-            None => previous.map(|session| session.realm.as_str()).ok_or(ChallengeError::Unusable)?,
+            None => previous.iter().flatten().next().ok_or(ChallengeError::Unusable)?.realm.as_str(),
         };
         let features = Nonce(nonce).security_features();
         let offered: Option<PasswordAlgorithms<'_>> = if features.password_algorithms {
@@ -65,12 +67,13 @@ impl Session {
             None // a list that the nonce does not vouch for is no list (RFC 8489 §9.2.1)
         };
         let algorithm = match offered {
-            Some(offered) => offered.strongest().ok_or(ChallengeError::Unusable)?,
+            // The server's order is its preference, and the list goes back to it signed (§9.2.5).
+            Some(offered) => offered.iter().next().ok_or(ChallengeError::Unusable)?,
             None => PasswordAlgorithm::Md5,
         };
-        if let Some(previous) = previous
-            && (algorithm < previous.algorithm || offered.is_none() && previous.offered.is_some())
-        {
+        let is_weaker =
+            |than: &&Self| algorithm < than.algorithm || offered.is_none() && than.offered.is_some();
+        if previous.iter().flatten().any(is_weaker) {
             return Err(ChallengeError::Forged);
         }
         Ok(Self {
@@ -81,6 +84,11 @@ impl Session {
             anonymous: features.username_anonymity,
             key: Key::long_term(username, realm, password, algorithm),
         })
+    }
+
+    /// Whether a request signed in `other` would be signed with the same key.
+    pub(super) fn has_key_of(&self, other: &Self) -> bool {
+        (&self.realm, self.algorithm) == (&other.realm, other.algorithm)
     }
 
     /// Which attribute signs requests and must sign answers: servers that negotiate know the new
@@ -94,34 +102,39 @@ impl Session {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Signer<'a> {
     /// With short-term credentials.
-    Short(&'a Credentials),
+    Short(&'a Credentials, Offer),
     /// With long-term credentials, in a session.
     Long(&'a Credentials, &'a Session),
 }
 
 impl<'a> Signer<'a> {
     /// What signs a request with these credentials; nothing does while a long-term one has not been
-    /// challenged.
-    pub(super) fn new(credentials: Option<&'a Credentials>, session: Option<&'a Session>) -> Option<Self> {
-        match (credentials?, session) {
-            (credentials @ Credentials { secret: Secret::Short { .. }, .. }, _) => {
-                Some(Self::Short(credentials))
+    /// challenged. `settled` is what the server was seen to sign with.
+    pub(super) fn new(
+        credentials: Option<&'a Credentials>,
+        session: Option<&'a Session>,
+        settled: Option<Integrity>,
+    ) -> Option<Self> {
+        let credentials = credentials?;
+        match &credentials.secret {
+            Secret::Short { offer, .. } => {
+                let offer = settled.map_or(*offer, |which| offer.narrowed(which));
+                Some(Self::Short(credentials, offer))
             }
-            (credentials, Some(session)) => Some(Self::Long(credentials, session)),
-            (_, None) => None,
+            Secret::Long { .. } => session.map(|session| Self::Long(credentials, session)),
         }
     }
 
     /// Adds the credentials and signs.
     pub(super) fn sign<'b>(self, writer: Writer<'b>) -> Writer<'b> {
         match self {
-            Self::Short(Credentials { username, secret: Secret::Short { key, offer } }) => offer
+            Self::Short(Credentials { username, secret: Secret::Short { key, .. } }, offer) => offer
                 .attributes()
                 .iter()
                 .fold(writer.put(&Username(username.as_bytes())), |writer, &which| {
                     writer.integrity_with(key, which)
                 }),
-            Self::Short(_) => writer,
+            Self::Short(..) => writer,
             Self::Long(Credentials { username, .. }, session) => {
                 let writer = if session.anonymous {
                     writer.put(&Userhash(userhash(username, &session.realm)))
@@ -140,17 +153,19 @@ impl<'a> Signer<'a> {
         }
     }
 
-    /// Whether an answer proves that it comes from somebody who knows the key. Both sides use the
-    /// same attribute, so that nobody can make us look at the weaker one.
-    pub(super) fn proves(self, answer: &Message<'_>) -> bool {
+    /// By which attribute an answer proves that it comes from somebody who knows the key; `None` if it
+    /// does not. Both sides use the same one, so that nobody can make us look at a weaker one.
+    pub(super) fn proof(self, answer: &Message<'_>) -> Option<Integrity> {
         match self {
-            Self::Short(Credentials { secret: Secret::Short { key, offer }, .. }) => {
-                answer.integrity().is_some_and(|which| {
-                    offer.attributes().contains(&which) && answer.integrity_holds_with(key, which)
-                })
+            Self::Short(Credentials { secret: Secret::Short { key, .. }, .. }, offer) => {
+                let mut strongest_first = offer.attributes().iter().rev().copied();
+                strongest_first.find(|&which| answer.integrity_holds_with(key, which))
             }
-            Self::Short(_) => false,
-            Self::Long(_, session) => answer.integrity_holds_with(&session.key, session.integrity()),
+            Self::Short(..) => None,
+            Self::Long(_, session) => {
+                let which = session.integrity();
+                answer.integrity_holds_with(&session.key, which).then_some(which)
+            }
         }
     }
 }

@@ -43,6 +43,7 @@ macro_rules! outcomes {
         /// use bradawl::stun::server::Outcome;
         /// assert_eq!(Outcome::RateLimited.to_string(), "rate-limited");
         /// ```
+        #[non_exhaustive]
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[repr(u8)]
         pub enum Outcome {
@@ -102,6 +103,11 @@ outcomes! {
 }
 
 impl Outcome {
+    /// Whether it was answered, be it with an error.
+    pub const fn is_answer(self) -> bool {
+        matches!(self, Self::Success | Self::BadRequest | Self::UnknownAttributes)
+    }
+
     /// Whether another machine on the same socket may still want the datagram.
     pub(super) const fn is_for_others(self) -> bool {
         matches!(self, Self::NotARequest | Self::OtherMethod | Self::TooShort | Self::NotStun)

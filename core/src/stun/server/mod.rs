@@ -10,9 +10,9 @@
 //!    to be signed and does not say by whom, else success with XOR-MAPPED-ADDRESS.
 //!
 //! An answer carries nothing that was not asked for: 32 bytes for IPv4, 44 for IPv6, 8 more with a
-//! FINGERPRINT if the request had one. Where an alternate address is configured, RESPONSE-ORIGIN and
-//! OTHER-ADDRESS come on top and CHANGE-REQUEST and PADDING are honoured (RFC 5780 §6);
-//! RESPONSE-PORT never is, because it sends traffic where somebody else says.
+//! FINGERPRINT if the request had one. Where an alternate address is configured, MAPPED-ADDRESS,
+//! RESPONSE-ORIGIN and OTHER-ADDRESS come on top and CHANGE-REQUEST and PADDING are honoured (RFC
+//! 5780 §6); RESPONSE-PORT never is, because it sends traffic where somebody else says.
 //!
 //! The server keeps no state per client but the rate table, which has a fixed size. Nothing is
 //! allocated after construction.
@@ -23,15 +23,17 @@ mod rate;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::convert::Infallible;
+use core::fmt;
 use core::net::SocketAddr;
 
 pub use counters::{Counters, Outcome};
 pub use rate::RateLimit;
 use rate::RateTable;
 
-use crate::machine::{HostInput, Machine, Meta, Output, Path, Verdict};
+use crate::machine::{HostInput, MIN_BUFFER, Machine, Meta, Output, Path, Transport, Verdict};
 use crate::rng::Rng;
 use crate::time::Instant;
+use crate::wire::demux::Protocol;
 use crate::wire::stun::attr::{
     ChangeRequest, ChangedAddress, ErrorCode, Kind, MappedAddress, OtherAddress, Padding, ResponseOrigin,
     SourceAddress, UnknownAttributes, XorMappedAddress,
@@ -42,8 +44,9 @@ use crate::wire::stun::{Class, Malformed, Message, Method, NoRoom, TransactionId
 /// drains loses the rest, as a full socket buffer would.
 pub const MAX_PENDING: usize = 256;
 
-/// The longest PADDING that is sent back. Never longer than the request's own.
-const MAX_PADDING: usize = 1_400;
+/// The longest PADDING that is sent back, never longer than the request's own: with everything else
+/// that an answer may carry it still fits into the smallest buffer, behind a parent's 48 bytes.
+const MAX_PADDING: usize = 1_300;
 
 /// What a server is to do.
 ///
@@ -59,8 +62,8 @@ const MAX_PADDING: usize = 1_400;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The server's second addresses, for NAT behaviour discovery: at most one per address family
-    /// is of use.
+    /// The server's second addresses, for NAT behaviour discovery: one per primary address that has
+    /// one.
     pub alternates: Vec<Alternate>,
     /// Answer clients of RFC 3489 too, whose messages have no magic cookie and so look like almost
     /// anything.
@@ -93,10 +96,12 @@ pub struct Alternate {
 }
 
 impl Alternate {
-    /// `None` unless the two differ in IP address and in port and are of one family.
+    /// `None` unless the two are concrete, differ in IP address and in port, and are of one family.
     pub fn new(primary: SocketAddr, secondary: SocketAddr) -> Option<Self> {
+        let concrete = |address: SocketAddr| !address.ip().is_unspecified() && address.port() != 0;
         let differ = primary.ip() != secondary.ip() && primary.port() != secondary.port();
-        (differ && primary.is_ipv4() == secondary.is_ipv4()).then_some(Self { primary, secondary })
+        let alike = primary.is_ipv4() == secondary.is_ipv4();
+        (concrete(primary) && concrete(secondary) && differ && alike).then_some(Self { primary, secondary })
     }
 
     /// All four.
@@ -147,7 +152,6 @@ impl Alternate {
 /// assert_eq!(server.counters().count(Outcome::Success), 1);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug)]
 pub struct StunServer {
     alternates: Vec<Alternate>,
     classic: bool,
@@ -198,12 +202,23 @@ impl Machine for StunServer {
     fn handle_host(&mut self, _: Instant, _: HostInput<'_>) {}
 
     fn poll_output(&mut self, _: Instant, buf: &mut [u8]) -> Output<Infallible> {
-        let Some(answer) = self.pending.front() else { return Output::Idle(None) };
-        // Too short a buffer yields nothing; the answer waits for a longer one.
-        let Ok(len) = answer.write(buf) else { return Output::Idle(None) };
-        let path = answer.path;
-        self.pending.pop_front();
-        Output::Transmit { path, len, segment: None, ecn: None }
+        while let Some(answer) = self.pending.front() {
+            let path = answer.path;
+            match answer.write(buf) {
+                Ok(len) => {
+                    self.pending.pop_front();
+                    return Output::Transmit { path, len, segment: None, ecn: None };
+                }
+                // Too short a buffer yields nothing; the answer waits for a longer one.
+                Err(NoRoom) if buf.len() < MIN_BUFFER => break,
+                // No answer is that long. Were one, it must not stand in the way of the others.
+                Err(NoRoom) => {
+                    self.pending.pop_front();
+                    self.counters.add(Outcome::Overflow);
+                }
+            }
+        }
+        Output::Idle(None)
     }
 }
 
@@ -249,6 +264,10 @@ impl StunServer {
 
     /// Reads a message, of RFC 3489 too where that is allowed.
     fn parse<'a>(&self, bytes: &'a [u8]) -> Result<(Message<'a>, Option<[u8; 4]>), Outcome> {
+        // From 4 on it is DTLS, ZRTP or something else that has two zero bits in front, too.
+        if !matches!(Protocol::of(bytes), Some(Protocol::Stun)) && bytes.len() >= 20 {
+            return Err(Outcome::NotStun);
+        }
         match Message::parse(bytes) {
             Ok(message) => Ok((message, None)),
             Err(Malformed::Cookie) if self.classic => {
@@ -261,7 +280,9 @@ impl StunServer {
 
     /// The answer to a well-formed request.
     fn answer(&self, path: Path, request: &Message<'_>, classic: Option<[u8; 4]>) -> Result<Answer, Outcome> {
-        let alternate = self.alternates.iter().find_map(|alternate| {
+        // Over a connection there is no answering from elsewhere.
+        let alternates = self.alternates.iter().filter(|_| path.transport == Transport::Udp);
+        let alternate = alternates.into_iter().find_map(|alternate| {
             let other = alternate.changed(path.local, ChangeRequest { ip: true, port: true })?;
             Some((alternate, other))
         });
@@ -301,14 +322,25 @@ impl StunServer {
         match alternate {
             Some((alternate, _)) => {
                 answer.path.local = alternate.changed(path.local, change).unwrap_or(path.local);
-                let padding = request.attributes().find(|attribute| attribute.kind == Kind::PADDING);
-                answer.padding = padding.map(|padding| padding.value.len().min(MAX_PADDING) as u16);
+                let padding = request.value(Kind::PADDING);
+                answer.padding = padding.map(|padding| padding.len().min(MAX_PADDING) as u16);
             }
-            // An RFC 3489 client takes any answer for a yes, so a no is silence.
+            // An RFC 3489 client takes any answer to this for a yes, so here a no is silence.
             None if change != ChangeRequest::default() => return Err(Outcome::NoAlternate),
             None => {}
         }
         Ok(answer)
+    }
+}
+
+const fn error(code: u16, reason: &str) -> ErrorCode<'_> {
+    ErrorCode { code, reason }
+}
+
+impl fmt::Debug for StunServer {
+    // Never the table's key, nor everybody's address.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StunServer").field("counters", &self.counters).finish_non_exhaustive()
     }
 }
 
@@ -354,14 +386,20 @@ impl Answer {
             None => Writer::new(buf, class, Method::BINDING, self.id),
             Some(cookie) => Writer::with_cookie(buf, class, Method::BINDING, cookie, self.id),
         };
-        let writer = match self.body {
-            Body::Success => self.write_success(writer),
-            Body::BadRequest => {
-                writer.put(&ErrorCode { code: ErrorCode::BAD_REQUEST, reason: "Bad Request" })
+        let writer = match (self.body, self.classic) {
+            (Body::Success, _) => self.write_success(writer),
+            (Body::BadRequest, None) => writer.put(&error(ErrorCode::BAD_REQUEST, "Bad Request")),
+            (Body::Unknown(unknown), None) => {
+                writer.put(&error(ErrorCode::UNKNOWN_ATTRIBUTE, "Unknown Attribute")).put(&unknown)
             }
-            Body::Unknown(unknown) => writer
-                .put(&ErrorCode { code: ErrorCode::UNKNOWN_ATTRIBUTE, reason: "Unknown Attribute" })
-                .put(&unknown),
+            // RFC 3489 knows no padding: values are multiples of four bytes, phrases filled up with
+            // spaces and lists with a repetition (§11.2.9, §11.2.10).
+            (Body::BadRequest, Some(_)) => writer.put(&error(ErrorCode::BAD_REQUEST, "Bad Request ")),
+            (Body::Unknown(unknown), Some(_)) => {
+                let filled = unknown.len().next_multiple_of(2);
+                let even: UnknownAttributes = unknown.iter().cycle().take(filled).copied().collect();
+                writer.put(&error(ErrorCode::UNKNOWN_ATTRIBUTE, "Unknown Attribute   ")).put(&even)
+            }
         };
         let writer = if self.fingerprint { writer.fingerprint() } else { writer };
         writer.finish()
@@ -376,6 +414,8 @@ impl Answer {
         }
         let writer = writer.put(&XorMappedAddress(self.path.remote));
         let Some(other) = self.other else { return writer };
+        // RFC 5780 §6.1 wants the address both ways, to find NATs that rewrite what they recognise.
+        let writer = writer.put(&MappedAddress(self.path.remote));
         let writer = writer.put(&ResponseOrigin(self.path.local)).put(&OtherAddress(other));
         match self.padding {
             Some(len) => writer.put(&Padding(&[0; MAX_PADDING][..usize::from(len)])),

@@ -16,7 +16,7 @@ use core::net::IpAddr;
 
 use crate::hash::Keyed;
 use crate::rng::Rng;
-use crate::time::{Duration, Instant};
+use crate::time::Instant;
 
 /// How fast one network may ask: an IPv4 address, or an IPv6 /56.
 ///
@@ -44,6 +44,8 @@ impl Default for RateLimit {
 
 const WAYS: usize = 4;
 
+const NANOS_PER_SECOND: u64 = 1_000_000_000;
+
 /// The table.
 #[derive(Debug)]
 pub(super) struct RateTable {
@@ -55,9 +57,11 @@ pub(super) struct RateTable {
 }
 
 /// Entries that share a cache line.
-type Line = [Entry; WAYS];
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(align(64))]
+struct Line([Entry; WAYS]);
 
-/// One network's virtual clock, in microseconds. A tag is a whole 64-bit keyed hash, so that two
+/// One network's virtual clock, in nanoseconds. A tag is a whole 64-bit keyed hash, so that two
 /// networks share a clock about never.
 #[derive(Clone, Copy, Debug, Default)]
 struct Entry {
@@ -71,8 +75,7 @@ impl RateTable {
 
     pub(super) fn new(limit: RateLimit, rng: &mut Rng) -> Self {
         let lines = limit.networks.clamp(WAYS, Self::MAX_NETWORKS).div_ceil(WAYS).next_power_of_two();
-        let interval =
-            Duration::from_secs(1).as_micros() as u64 / u64::from(limit.per_second.clamp(1, 1_000_000));
+        let interval = NANOS_PER_SECOND / u64::from(limit.per_second.clamp(1, 1_000_000));
         Self {
             lines: vec![Line::default(); lines].into_boxed_slice(),
             interval,
@@ -86,18 +89,20 @@ impl RateTable {
     pub(super) fn admit(&mut self, now: Instant, source: IpAddr) -> bool {
         let tag = self.keyed.hash_network(source);
         let line = tag as usize & (self.lines.len() - 1);
-        let Some(line) = self.lines.get_mut(line) else { return false };
+        let Some(Line(line)) = self.lines.get_mut(line) else { return false };
         let place = line.iter().position(|entry| entry.tag == tag).unwrap_or_else(|| {
             let least = line.iter().enumerate().min_by_key(|(_, entry)| entry.clock);
             let place = least.map_or(0, |(place, _)| place);
             line[place] = Entry { tag, clock: 0 };
             place
         });
-        let clock = line[place].clock.max(now.as_micros()).saturating_add(self.interval);
-        let admitted = clock - now.as_micros().min(clock) <= self.tolerance;
-        if admitted {
-            line[place].clock = clock;
-        }
+        let now = now.as_micros().saturating_mul(1_000);
+        let latest = now.saturating_add(self.tolerance);
+        // A clock beyond what is ever admitted was set before time ran backwards.
+        let before = line[place].clock.clamp(now, latest);
+        let after = before.saturating_add(self.interval);
+        let admitted = after <= latest;
+        line[place].clock = if admitted { after } else { before };
         admitted
     }
 }
@@ -151,10 +156,58 @@ mod tests {
     }
 
     #[test]
+    fn the_newcomer_takes_the_place_of_the_quietest() {
+        let mut table = table(RateLimit { per_second: 1, burst: 100, networks: 4 });
+        let network = |last| IpAddr::from([198, 51, 100, last]);
+        for (last, requests) in [(1, 50), (2, 3), (3, 50), (4, 50)] {
+            assert!((0..requests).all(|_| table.admit(Instant::ZERO, network(last))));
+        }
+        assert!(table.admit(Instant::ZERO, network(5)));
+        let tags = table.lines[0].0.map(|entry| entry.tag);
+        let is_known = |last| tags.contains(&table.keyed.hash_network(network(last)));
+        assert!(is_known(1) && !is_known(2) && is_known(3) && is_known(4) && is_known(5));
+    }
+
+    #[test]
+    fn high_rates_are_nearly_exact() {
+        let mut table = table(RateLimit { per_second: 600_000, burst: 10, networks: 4 });
+        let source = IpAddr::from([192, 0, 2, 1]);
+        let second = (0..1_000_000).filter(|&at| table.admit(Instant::from_micros(at), source)).count();
+        assert!((599_000..=601_000).contains(&second), "{second}");
+    }
+
+    #[test]
+    fn time_that_runs_backwards_locks_nobody_out_for_long() {
+        let mut table = table(RateLimit { per_second: 10, burst: 5, networks: 64 });
+        let year = Instant::ZERO + Duration::from_secs(365 * 86_400);
+        assert_eq!(admitted(&mut table, year, "192.0.2.1", 9), 5);
+        let now = Instant::ZERO + Duration::from_secs(1);
+        assert_eq!(admitted(&mut table, now, "192.0.2.1", 9), 0);
+        assert_eq!(admitted(&mut table, now + Duration::from_millis(100), "192.0.2.1", 9), 1);
+        assert_eq!(admitted(&mut table, now + Duration::from_secs(2), "192.0.2.1", 9), 5);
+    }
+
+    #[test]
+    fn ipv4_in_an_ipv6_socket_is_ipv4() {
+        let mut table = table(RateLimit { per_second: 1, burst: 1, networks: 1_024 });
+        assert_eq!(admitted(&mut table, Instant::ZERO, "::ffff:192.0.2.1", 9), 1);
+        assert_eq!(admitted(&mut table, Instant::ZERO, "::ffff:192.0.2.2", 9), 1);
+        assert_eq!(admitted(&mut table, Instant::ZERO, "192.0.2.1", 9), 0, "the same network");
+    }
+
+    #[test]
     fn absurd_limits_are_brought_to_reason() {
         let mut zero = table(RateLimit { per_second: 0, burst: 0, networks: 0 });
         assert_eq!(admitted(&mut zero, Instant::ZERO, "192.0.2.1", 9), 1);
-        let mut end_of_time = table(RateLimit::default());
-        assert_eq!(admitted(&mut end_of_time, Instant::FAR_FUTURE, "192.0.2.1", 9), 9);
+        let most = table(RateLimit { networks: usize::MAX, ..RateLimit::default() });
+        assert_eq!(most.lines.len() * super::WAYS, RateTable::MAX_NETWORKS);
+    }
+
+    /// No clock can be ahead of the end of time: what matters is that nothing wraps around.
+    #[test]
+    fn at_the_end_of_time_nothing_wraps() {
+        let mut table = table(RateLimit { per_second: 1, burst: 1, networks: 4 });
+        assert_eq!(admitted(&mut table, Instant::FAR_FUTURE, "192.0.2.1", 9), 9);
+        assert_eq!(admitted(&mut table, Instant::ZERO, "198.51.100.1", 9), 1);
     }
 }

@@ -63,15 +63,16 @@ impl Seals {
             let here = NonZeroU16::new((HEADER / size_of::<Word>() + at) as u16);
             at += 1 + len.div_ceil(4);
             match kind {
-                Kind::MESSAGE_INTEGRITY if len != 20 => return Err(Malformed::Seal),
-                Kind::MESSAGE_INTEGRITY if seals.sha256.is_none() => seals.sha1 = seals.sha1.or(here),
-                Kind::MESSAGE_INTEGRITY_SHA256 if !matches!(len, 16 | 20 | 24 | 28 | 32) => {
-                    return Err(Malformed::Seal);
+                // Behind the first of a kind, and behind the stronger, integrity is ignored.
+                Kind::MESSAGE_INTEGRITY if seals.sha1.or(seals.sha256).is_some() => {}
+                Kind::MESSAGE_INTEGRITY if len == 20 => seals.sha1 = here,
+                Kind::MESSAGE_INTEGRITY_SHA256 if seals.sha256.is_some() => {}
+                Kind::MESSAGE_INTEGRITY_SHA256 if matches!(len, 16 | 20 | 24 | 28 | 32) => {
+                    seals.sha256 = here;
                 }
-                Kind::MESSAGE_INTEGRITY_SHA256 => seals.sha256 = seals.sha256.or(here),
-                Kind::FINGERPRINT if len != 4 => return Err(Malformed::Seal),
-                Kind::FINGERPRINT if at < words.len() => return Err(Malformed::AfterFingerprint),
-                Kind::FINGERPRINT => seals.fingerprint = here,
+                Kind::FINGERPRINT if len == 4 && at < words.len() => return Err(Malformed::AfterFingerprint),
+                Kind::FINGERPRINT if len == 4 => seals.fingerprint = here,
+                kind if kind.is_seal() => return Err(Malformed::Seal),
                 _ => {}
             }
         }
@@ -207,6 +208,13 @@ impl<'a> Message<'a> {
         A::decode(value, &self.transaction_id()).map(Some).ok_or(BadAttribute(A::KIND))
     }
 
+    /// All attributes of one kind, read, for the few that may stand there several times.
+    pub fn find_all<A: Attribute<'a>>(&self) -> impl Iterator<Item = Result<A, BadAttribute>> + 'a {
+        let id = self.transaction_id();
+        let all = self.attributes().filter(|attribute| attribute.kind == A::KIND);
+        all.map(move |attribute| A::decode(attribute.value, &id).ok_or(BadAttribute(A::KIND)))
+    }
+
     /// Whether there is an attribute of this kind in front of the seals.
     #[inline]
     pub fn has(&self, kind: Kind) -> bool {
@@ -246,32 +254,47 @@ impl<'a> Message<'a> {
         }
     }
 
-    /// Whether it is signed with `key`, by the strongest integrity attribute that it carries. A
-    /// message without any is not.
+    /// Whether it is signed with `key`, by the strongest integrity attribute that it carries, in
+    /// full. A message without any is not.
     #[inline]
     pub fn integrity_holds(&self, key: &Key) -> bool {
         self.integrity().is_some_and(|which| self.integrity_holds_with(key, which))
+    }
+
+    /// Whether it is signed by a MESSAGE-INTEGRITY-SHA256 that was perhaps cut to its first 16 to 32
+    /// bytes: for usages of STUN that allow that, which neither Binding nor TURN does (RFC 8489
+    /// §14.6).
+    pub fn integrity_holds_truncated(&self, key: &Key) -> bool {
+        let sealed = self.sealed_by(Integrity::Sha256);
+        sealed.is_some_and(|(header, body, tag)| key.verify_sha256_truncated(&header, body, tag))
     }
 
     /// The same for one of the two attributes: a short-term server that knows only the old one may
     /// have to look at that (RFC 8489 §9.1.3).
     #[inline]
     pub fn integrity_holds_with(&self, key: &Key, which: Integrity) -> bool {
-        let seal = match which {
-            Integrity::Sha1 => self.seals.sha1,
-            Integrity::Sha256 => self.seals.sha256,
-        };
-        let parts = seal.and_then(|word| self.datagram.split_at_checked(4 * usize::from(word.get())));
-        let Some((signed, &[_, _, l0, l1, ref rest @ ..])) = parts else { return false };
-        let Some((_, body)) = signed.split_first_chunk::<HEADER>() else { return false };
-        let Some(tag) = rest.get(..usize::from(u16::from_be_bytes([l0, l1]))) else { return false };
-        // What was signed is a message that ends with this attribute (RFC 8489 §14.5).
-        let mut header = *self.header;
-        header[2..4].copy_from_slice(&((body.len() + 4 + tag.len()) as u16).to_be_bytes());
+        let Some((header, body, tag)) = self.sealed_by(which) else { return false };
         match which {
             Integrity::Sha1 => key.verify_sha1(&header, body, tag),
             Integrity::Sha256 => key.verify_sha256(&header, body, tag),
         }
+    }
+
+    /// What an integrity attribute covers, in two parts, and its value. What was signed is a message
+    /// that ends with this attribute, so the length in the header is another (RFC 8489 §14.5).
+    #[inline]
+    fn sealed_by(&self, which: Integrity) -> Option<([u8; HEADER], &'a [u8], &'a [u8])> {
+        let word = match which {
+            Integrity::Sha1 => self.seals.sha1,
+            Integrity::Sha256 => self.seals.sha256,
+        };
+        let (signed, seal) = self.datagram.split_at_checked(4 * usize::from(word?.get()))?;
+        let (_, body) = signed.split_first_chunk::<HEADER>()?;
+        let (&[_, _, l0, l1], rest) = seal.split_first_chunk()?;
+        let tag = rest.get(..usize::from(u16::from_be_bytes([l0, l1])))?;
+        let mut header = *self.header;
+        header[2..4].copy_from_slice(&((body.len() + 4 + tag.len()) as u16).to_be_bytes());
+        Some((header, body, tag))
     }
 
     /// Whether it carries a FINGERPRINT, right or wrong.

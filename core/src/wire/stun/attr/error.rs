@@ -15,7 +15,7 @@ use crate::wire::stun::TransactionId;
 pub struct ErrorCode<'a> {
     /// From 300 to 699.
     pub code: u16,
-    /// At most 763 bytes.
+    /// At most 763 bytes are read.
     pub reason: &'a str,
 }
 
@@ -43,9 +43,7 @@ impl<'a> Attribute<'a> for ErrorCode<'a> {
 
     fn decode(value: &'a [u8], _: &TransactionId) -> Option<Self> {
         let (&[_, _, class, number], reason) = value.split_first_chunk()?;
-        let code = error_code(class, number)?;
-        (reason.len() <= Self::MAX_REASON).then_some(())?;
-        Some(Self { code, reason: str::from_utf8(reason).ok()? })
+        Some(Self { code: error_code(class, number)?, reason: readable(reason) })
     }
 
     fn encoded_len(&self) -> usize {
@@ -57,6 +55,12 @@ impl<'a> Attribute<'a> for ErrorCode<'a> {
         head.copy_from_slice(&[0, 0, (self.code / 100) as u8, (self.code % 100) as u8]);
         reason.copy_from_slice(self.reason.as_bytes());
     }
+}
+
+/// As much of a phrase as is text: the code is what matters, and no phrase may hide it.
+fn readable(reason: &[u8]) -> &str {
+    let reason = reason.get(..ErrorCode::MAX_REASON).unwrap_or(reason);
+    reason.utf8_chunks().next().map_or("", |chunk| chunk.valid())
 }
 
 /// The hundreds stand in three bits, the rest in a byte up to 99 (RFC 8489 §14.8).
@@ -147,8 +151,7 @@ impl<'a> Attribute<'a> for AddressErrorCode<'a> {
     fn decode(value: &'a [u8], _: &TransactionId) -> Option<Self> {
         let (&[family, _, class, number], reason) = value.split_first_chunk()?;
         let (family, code) = (AddressFamily::new(family)?, error_code(class, number)?);
-        (reason.len() <= ErrorCode::MAX_REASON).then_some(())?;
-        Some(Self { family, code, reason: str::from_utf8(reason).ok()? })
+        Some(Self { family, code, reason: readable(reason) })
     }
 
     fn encoded_len(&self) -> usize {
@@ -183,7 +186,15 @@ mod tests {
             assert_eq!(ErrorCode::decode(&value, &ID).map(|error| error.code), code, "{value:?}");
         }
         assert_eq!(ErrorCode::decode(&[0, 0, 4], &ID), None);
-        assert_eq!(ErrorCode::decode(&[0, 0, 4, 0, 0xFF], &ID), None, "not UTF-8");
+    }
+
+    #[test]
+    fn a_phrase_that_is_not_text_does_not_hide_the_code() {
+        let value = [&[0, 0, 5, 0][..], b"Server\xFFError"].concat();
+        let error = ErrorCode::decode(&value, &ID);
+        assert_eq!(error, Some(ErrorCode { code: 500, reason: "Server" }));
+        let long = [&[0, 0, 5, 0][..], &[b'x'; 1_000]].concat();
+        assert_eq!(ErrorCode::decode(&long, &ID).map(|error| error.reason.len()), Some(763));
     }
 
     #[test]

@@ -30,7 +30,8 @@ pub use turn::{
 
 use super::TransactionId;
 
-/// An attribute that can be read from a message and written into one.
+/// An attribute that can be read from a message and written into one. Writing is for values of our
+/// own making: it does not check again what reading would refuse, such as text that is too long.
 ///
 /// ```
 /// use bradawl::wire::stun::attr::{Attribute, Kind, Priority};
