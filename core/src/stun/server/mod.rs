@@ -186,14 +186,7 @@ impl Machine for StunServer {
     type Event = Infallible;
 
     fn handle_input(&mut self, now: Instant, path: Path, _: Meta, bytes: &[u8]) -> Verdict {
-        let outcome = match self.examine(now, path, bytes) {
-            Ok(_) if self.pending.len() == MAX_PENDING => Outcome::Overflow,
-            Ok(answer) => {
-                self.pending.push_back(answer);
-                answer.outcome()
-            }
-            Err(outcome) => outcome,
-        };
+        let outcome = self.examine(now, path, bytes).unwrap_or_else(|outcome| outcome);
         self.counters.add(outcome);
         if outcome.is_for_others() { Verdict::Unclaimed } else { Verdict::Consumed }
     }
@@ -239,8 +232,8 @@ impl StunServer {
         &self.counters
     }
 
-    /// Decides what to answer, or why not to.
-    fn examine(&mut self, now: Instant, path: Path, bytes: &[u8]) -> Result<Answer, Outcome> {
+    /// Decides what to answer and notes it; an error is why not.
+    fn examine(&mut self, now: Instant, path: Path, bytes: &[u8]) -> Result<Outcome, Outcome> {
         let (message, classic) = self.parse(bytes)?;
         if message.class() != Class::Request {
             return Err(Outcome::NotARequest);
@@ -254,22 +247,55 @@ impl StunServer {
         if message.has_fingerprint() && !message.fingerprint_holds() {
             return Err(Outcome::WrongFingerprint);
         }
+        if self.pending.len() == MAX_PENDING {
+            return Err(Outcome::Overflow);
+        }
         if let Some(rate) = &mut self.rate
             && !rate.admit(now, path.remote.ip())
         {
             return Err(Outcome::RateLimited);
         }
-        self.answer(path, &message, classic)
+        let alternate = self.alternate_of(path);
+        // What most requests look like: nothing but a header.
+        let bare = message.attributes().next().is_none() && message.integrity().is_none();
+        let reply = if bare {
+            Reply::with(Body::Success)
+        } else {
+            Reply::to(&message, alternate.is_some(), classic.is_some())?
+        };
+        let from = |change| alternate.and_then(|alternate| alternate.changed(path.local, change));
+        self.pending.push_back(Answer {
+            path: Path { local: reply.change.and_then(from).unwrap_or(path.local), ..path },
+            other: from(ChangeRequest { ip: true, port: true }),
+            id: message.transaction_id(),
+            classic,
+            fingerprint: message.has_fingerprint(),
+            padding: reply.padding,
+            body: reply.body,
+        });
+        Ok(reply.body.outcome())
+    }
+
+    /// The pair of addresses that the one that was asked belongs to. Over a connection there is no
+    /// answering from elsewhere.
+    #[inline]
+    fn alternate_of(&self, path: Path) -> Option<&Alternate> {
+        if self.alternates.is_empty() {
+            return None;
+        }
+        let owns = |alternate: &&Alternate| alternate.changed(path.local, ChangeRequest::default()).is_some();
+        self.alternates.iter().find(owns).filter(|_| path.transport == Transport::Udp)
     }
 
     /// Reads a message, of RFC 3489 too where that is allowed.
+    #[inline]
     fn parse<'a>(&self, bytes: &'a [u8]) -> Result<(Message<'a>, Option<[u8; 4]>), Outcome> {
-        // From 4 on it is DTLS, ZRTP or something else that has two zero bits in front, too.
-        if !matches!(Protocol::of(bytes), Some(Protocol::Stun)) && bytes.len() >= 20 {
-            return Err(Outcome::NotStun);
-        }
         match Message::parse(bytes) {
             Ok(message) => Ok((message, None)),
+            // From 4 on it is DTLS, ZRTP or something else that has two zero bits in front, too.
+            Err(Malformed::Cookie | Malformed::Length) if Protocol::of(bytes) != Some(Protocol::Stun) => {
+                Err(Outcome::NotStun)
+            }
             Err(Malformed::Cookie) if self.classic => {
                 let message = Message::parse_classic(bytes).map_err(Outcome::from)?;
                 Ok((message, Some(message.cookie())))
@@ -277,59 +303,43 @@ impl StunServer {
             Err(malformed) => Err(malformed.into()),
         }
     }
+}
 
-    /// The answer to a well-formed request.
-    fn answer(&self, path: Path, request: &Message<'_>, classic: Option<[u8; 4]>) -> Result<Answer, Outcome> {
-        // Over a connection there is no answering from elsewhere.
-        let alternates = self.alternates.iter().filter(|_| path.transport == Transport::Udp);
-        let alternate = alternates.into_iter().find_map(|alternate| {
-            let other = alternate.changed(path.local, ChangeRequest { ip: true, port: true })?;
-            Some((alternate, other))
-        });
-        let mut answer = Answer {
-            path,
-            other: alternate.map(|(_, other)| other),
-            id: request.transaction_id(),
-            classic,
-            fingerprint: request.has_fingerprint(),
-            padding: None,
-            body: Body::Success,
-        };
-        // What most requests look like: nothing but a header.
-        if request.attributes().next().is_none() && request.integrity().is_none() {
-            return Ok(answer);
-        }
-        let understood = match (alternate, classic) {
-            (Some(_), _) => understood_with_alternate,
-            (None, Some(_)) => understood_by_classic,
-            (None, None) => understood,
+/// What to say to a well-formed request.
+struct Reply {
+    body: Body,
+    change: Option<ChangeRequest>,
+    padding: Option<u16>,
+}
+
+impl Reply {
+    const fn with(body: Body) -> Self {
+        Self { body, change: None, padding: None }
+    }
+
+    /// Decides; an error is why nothing is said at all.
+    fn to(request: &Message<'_>, has_alternate: bool, is_classic: bool) -> Result<Self, Outcome> {
+        let understood = match (has_alternate, is_classic) {
+            (true, _) => understood_with_alternate,
+            (false, true) => understood_by_classic,
+            (false, false) => understood,
         };
         let mut unknown = request.not_understood(understood).peekable();
         if unknown.peek().is_some() {
-            answer.body = Body::Unknown(unknown.collect());
-            return Ok(answer);
+            return Ok(Self::with(Body::Unknown(unknown.collect())));
         }
         // RFC 8489 §9.1.3: integrity that does not say whose it is.
         if request.integrity().is_some() && !request.has(Kind::USERNAME) && !request.has(Kind::USERHASH) {
-            answer.body = Body::BadRequest;
-            return Ok(answer);
+            return Ok(Self::with(Body::BadRequest));
         }
-        let Ok(change) = request.find::<ChangeRequest>() else {
-            answer.body = Body::BadRequest;
-            return Ok(answer);
-        };
-        let change = change.unwrap_or_default();
-        match alternate {
-            Some((alternate, _)) => {
-                answer.path.local = alternate.changed(path.local, change).unwrap_or(path.local);
-                let padding = request.value(Kind::PADDING);
-                answer.padding = padding.map(|padding| padding.len().min(MAX_PADDING) as u16);
-            }
-            // An RFC 3489 client takes any answer to this for a yes, so here a no is silence.
-            None if change != ChangeRequest::default() => return Err(Outcome::NoAlternate),
-            None => {}
+        let Ok(change) = request.find::<ChangeRequest>() else { return Ok(Self::with(Body::BadRequest)) };
+        // An RFC 3489 client takes any answer to this for a yes, so here a no is silence.
+        if !has_alternate && change.is_some_and(|change| change != ChangeRequest::default()) {
+            return Err(Outcome::NoAlternate);
         }
-        Ok(answer)
+        let padding = request.value(Kind::PADDING).filter(|_| has_alternate);
+        let padding = padding.map(|padding| padding.len().min(MAX_PADDING) as u16);
+        Ok(Self { change, padding, ..Self::with(Body::Success) })
     }
 }
 
@@ -371,15 +381,17 @@ fn understood_by_classic(kind: Kind) -> bool {
     kind == Kind::CHANGE_REQUEST || understood(kind)
 }
 
-impl Answer {
+impl Body {
     const fn outcome(&self) -> Outcome {
-        match self.body {
-            Body::Success => Outcome::Success,
-            Body::BadRequest => Outcome::BadRequest,
-            Body::Unknown(_) => Outcome::UnknownAttributes,
+        match self {
+            Self::Success => Outcome::Success,
+            Self::BadRequest => Outcome::BadRequest,
+            Self::Unknown(_) => Outcome::UnknownAttributes,
         }
     }
+}
 
+impl Answer {
     fn write(&self, buf: &mut [u8]) -> Result<usize, NoRoom> {
         let class = if let Body::Success = self.body { Class::Success } else { Class::Error };
         let writer = match self.classic {

@@ -151,7 +151,7 @@ impl<'a> Message<'a> {
     }
 
     /// Walks the attributes: each lies inside the message, and the seals are where they may be.
-    #[inline]
+    #[inline(always)] // see `parse`
     fn walk(datagram: &'a [u8], header: &'a [u8; HEADER], words: &'a [Word]) -> Result<Self, Malformed> {
         let mut end = 0;
         while let Some((kind, len)) = words.get(end).map(split_header)
