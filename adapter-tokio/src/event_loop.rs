@@ -1,5 +1,6 @@
 //! Await readable, writable or the deadline; turn.
 
+use std::collections::HashMap;
 use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
@@ -74,15 +75,15 @@ impl<M: Machine> EventLoop<M> {
         if self.version == Some(self.driver.sockets_version()) {
             return Ok(());
         }
-        let Self { watched, driver, .. } = self;
-        watched.retain(|(key, _)| driver.sockets().any(|(open, _)| open == *key));
-        for (key, udp) in driver.sockets() {
-            if watched.iter().all(|(known, _)| *known != key) {
+        let mut known: HashMap<_, _> = self.watched.drain(..).collect();
+        for (key, udp) in self.driver.sockets() {
+            let watch = match known.remove(&key) {
+                Some(watch) => watch,
                 // SAFETY: an `Udp` owns one descriptor, always the same, and closes it when the last
                 // `Arc` is gone; the `AsyncFd` holds one of these until it has deregistered.
-                let watch = unsafe { AsyncFd::register_with_interest(Arc::clone(udp), interest()) };
-                watched.push((key, watch?));
-            }
+                None => unsafe { AsyncFd::register_with_interest(Arc::clone(udp), interest()) }?,
+            };
+            self.watched.push((key, watch));
         }
         self.version = Some(self.driver.sockets_version());
         Ok(())
@@ -118,7 +119,8 @@ impl<M: Machine> EventLoop<M> {
                 self.driver.readable(*key);
                 any = true;
             }
-            if !self.wait.want_write {
+            // What is not blocked would be writable, always, and wake us for nothing.
+            if !self.wait.want_write || !self.driver.is_blocked(*key) {
                 continue;
             }
             if let Poll::Ready(guard) = watched.poll_write_ready(context) {

@@ -1,78 +1,15 @@
 //! The two binaries as a person or a script meets them.
 
-use std::io::{BufRead, BufReader, Read};
+mod common;
+
 use std::net::UdpSocket;
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use bradawl_host::clock::Clock;
+use common::{Mediator, lines, peer, stderr};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
-
-/// A running mediator. It is killed if a test fails.
-struct Mediator {
-    child: Child,
-    ready: Value,
-}
-
-impl Mediator {
-    fn start(arguments: &[&str]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_bradawl-mediator"))
-            .args(["serve", "--json"])
-            .args(arguments)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the mediator starts");
-        let mut line = String::new();
-        let out = child.stdout.as_mut().expect("a pipe");
-        read_line(out, &mut line);
-        let ready = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line:?}"));
-        Self { child, ready }
-    }
-
-    fn addresses(&self) -> Vec<String> {
-        let udp = self.ready["udp"].as_array().expect("addresses");
-        udp.iter().map(|address| address.as_str().expect("text").to_owned()).collect()
-    }
-
-    /// Asks it to stop, and what it said until then.
-    fn stop(mut self, signal: Signal) -> (ExitStatus, Value) {
-        kill_process(Pid::from_child(&self.child), signal).expect("a signal");
-        let mut rest = String::new();
-        self.child.stdout.take().expect("a pipe").read_to_string(&mut rest).expect("text");
-        let status = self.child.wait().expect("an end");
-        (status, serde_json::from_str(&rest).unwrap_or_else(|error| panic!("{error}: {rest:?}")))
-    }
-}
-
-impl Drop for Mediator {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// One byte at a time, so that nothing behind the line is lost.
-fn read_line(from: &mut impl Read, line: &mut String) {
-    BufReader::with_capacity(1, from).read_line(line).expect("a line");
-}
-
-fn peer(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_bradawl-peer")).args(arguments).output().expect("the peer runs")
-}
-
-fn lines(output: &Output) -> Vec<Value> {
-    let text = str::from_utf8(&output.stdout).expect("UTF-8");
-    text.lines()
-        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
-        .collect()
-}
-
-fn stderr(output: &Output) -> &str {
-    str::from_utf8(&output.stderr).expect("UTF-8")
-}
 
 #[test]
 fn check_over_both_families() {
@@ -125,15 +62,6 @@ fn a_server_that_is_not_there() {
     assert!(took < Duration::from_secs(3), "{took:?}");
     assert_eq!(stderr(&output).lines().count(), 1);
     assert!(stderr(&output).contains("no mediator answered"));
-}
-
-#[test]
-fn a_closed_port_says_so() {
-    let closed = UdpSocket::bind("127.0.0.77:0").expect("a socket").local_addr().expect("an address");
-    let output = peer(&["check", "--mediator", &closed.to_string(), "--timeout", "1", "--json"]);
-    assert_eq!(output.status.code(), Some(3));
-    let [failed] = &lines(&output)[..] else { panic!("one line") };
-    assert_eq!((&failed["event"], &failed["reason"]), (&json!("failed"), &json!("unreachable")));
 }
 
 #[test]

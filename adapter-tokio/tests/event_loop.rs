@@ -1,9 +1,16 @@
 //! The event loop wakes for datagrams, for errors and for deadlines, and for nothing else.
 
-use std::net::UdpSocket;
+#[cfg(target_os = "linux")]
+#[path = "../../host/tests/common/network.rs"]
+mod network;
+
+use std::collections::VecDeque;
+use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 
-use bradawl::machine::{HostInput, Machine, Meta, Output, Path, Unreachable, Verdict};
+use bradawl::machine::{
+    BindError, HostInput, HostRequest, Machine, Meta, Output, Path, SocketId, Transport, Unreachable, Verdict,
+};
 use bradawl::time::Instant;
 use bradawl_host::driver::{Driver, Limits};
 use bradawl_tokio::EventLoop;
@@ -11,10 +18,11 @@ use tokio::time::timeout;
 
 const LONG: Duration = Duration::from_secs(5);
 
-/// Echoes, sends one packet when it is told to, and counts what it hears.
+/// Echoes, sends and asks what it is told to, and tells what it hears.
 #[derive(Default)]
 struct Probe {
-    outgoing: Option<(Path, Vec<u8>)>,
+    outgoing: VecDeque<(Path, Vec<u8>)>,
+    requests: VecDeque<HostRequest>,
     wake: Option<Instant>,
 }
 
@@ -22,30 +30,36 @@ struct Probe {
 enum Heard {
     Woken,
     Unreachable(Unreachable),
+    Bound(Result<SocketAddr, BindError>),
 }
 
 #[derive(Default)]
 struct Machinery {
     probe: Probe,
-    heard: Vec<Heard>,
+    heard: VecDeque<Heard>,
 }
 
 impl Machine for Machinery {
     type Event = Heard;
 
     fn handle_input(&mut self, _: Instant, path: Path, _: Meta, bytes: &[u8]) -> Verdict {
-        self.probe.outgoing = Some((path, bytes.to_vec()));
+        self.probe.outgoing.push_back((path, bytes.to_vec()));
         Verdict::Consumed
     }
 
     fn handle_host(&mut self, _: Instant, input: HostInput<'_>) {
-        if let HostInput::Unreachable { kind, .. } = input {
-            self.heard.push(Heard::Unreachable(kind));
+        match input {
+            HostInput::Unreachable { kind, .. } => self.heard.push_back(Heard::Unreachable(kind)),
+            HostInput::Bound { result, .. } => self.heard.push_back(Heard::Bound(result)),
+            _ => {}
         }
     }
 
     fn poll_output(&mut self, now: Instant, buf: &mut [u8]) -> Output<Heard> {
-        if let Some((path, bytes)) = self.probe.outgoing.take() {
+        if let Some(request) = self.probe.requests.pop_front() {
+            return Output::Host(request);
+        }
+        if let Some((path, bytes)) = self.probe.outgoing.pop_front() {
             buf[..bytes.len()].copy_from_slice(&bytes);
             return Output::Transmit { path, len: bytes.len(), segment: None, ecn: None };
         }
@@ -53,13 +67,17 @@ impl Machine for Machinery {
             self.probe.wake = None;
             return Output::Event(Heard::Woken);
         }
-        self.heard.pop().map_or(Output::Idle(self.probe.wake), Output::Event)
+        self.heard.pop_front().map_or(Output::Idle(self.probe.wake), Output::Event)
     }
 }
 
-fn start() -> (EventLoop<Machinery>, std::net::SocketAddr) {
+fn start() -> (EventLoop<Machinery>, SocketAddr) {
+    start_at("127.0.0.1:0")
+}
+
+fn start_at(local: &str) -> (EventLoop<Machinery>, SocketAddr) {
     let mut driver = Driver::new(Machinery::default(), Limits::default());
-    let local = "127.0.0.1:0".parse().expect("an address");
+    let local = local.parse().expect("an address");
     let (_, address) = driver.bind(local, &Default::default()).expect("a socket");
     (EventLoop::new(driver), address)
 }
@@ -100,12 +118,70 @@ async fn it_wakes_for_a_deadline() {
     assert!(events.driver().now() >= wake);
 }
 
+#[tokio::test(flavor = "current_thread")]
+async fn it_follows_sockets_that_come_and_go() {
+    let (mut events, first) = start();
+    let client = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+    client.set_read_timeout(Some(LONG)).expect("a timeout");
+    let free = UdpSocket::bind("127.0.0.1:0").expect("a socket").local_addr().expect("an address");
+    let bind = |id| HostRequest::Bind { id: SocketId(id), transport: Transport::Udp, local: free };
+    for round in 0..3 {
+        // Closed and opened again in one breath, while the loop watches it.
+        let close = (round > 0).then_some(HostRequest::Close { id: SocketId(round) });
+        events.driver_mut().machine_mut().probe.requests.extend(close.into_iter().chain([bind(round + 1)]));
+        let heard = timeout(LONG, next(&mut events)).await.expect("in time");
+        assert_eq!(heard, Heard::Bound(Ok(free)));
+        assert_eq!(events.driver().sockets().count(), 2);
+        for address in [first, free] {
+            client.send_to(b"hello", address).expect("sent");
+            let sent = events.driver().counters().sent;
+            while events.driver().counters().sent == sent {
+                timeout(LONG, events.turn(&mut |_| {})).await.expect("in time").expect("a turn");
+            }
+            let mut buf = [0; 16];
+            assert_eq!(client.recv_from(&mut buf).expect("an answer"), (5, address));
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "current_thread")]
+async fn it_waits_until_a_blocked_socket_is_writable() {
+    if !network::silent_link() {
+        return;
+    }
+    let (mut events, near) = start_at("10.77.0.1:0");
+    network::narrow(events.driver().sockets().next().expect("a socket").1);
+    let path = Path::udp(near, network::FAR.parse().expect("an address"));
+    let packets = (0..40).map(|byte| (path, vec![byte; 1_000]));
+    events.driver_mut().machine_mut().probe.outgoing.extend(packets);
+    // It has tried again once it knew, and then waits.
+    let idle = timeout(Duration::from_millis(20), async {
+        loop {
+            events.turn(&mut |_| {}).await.expect("a turn");
+        }
+    });
+    assert!(idle.await.is_err());
+    assert!(events.driver().counters().sent < 40);
+    let mut capture = network::Capture::new();
+    network::answer();
+    while events.driver().counters().sent < 40 {
+        timeout(LONG, events.turn(&mut |_| {})).await.expect("in time").expect("a turn");
+    }
+    capture.expect(40, 1_028);
+}
+
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "current_thread")]
 async fn it_wakes_for_an_icmp_error_alone() {
+    if cfg!(feature = "portable") {
+        println!("skipped: without Linux's error queue nobody tells this backend of ICMP");
+        return;
+    }
     let (mut events, address) = start();
     let closed = UdpSocket::bind("127.0.0.79:0").expect("a socket").local_addr().expect("an address");
-    events.driver_mut().machine_mut().probe.outgoing = Some((Path::udp(address, closed), b"hello".to_vec()));
+    let packet = (Path::udp(address, closed), b"hello".to_vec());
+    events.driver_mut().machine_mut().probe.outgoing.push_back(packet);
     let heard = timeout(LONG, next(&mut events)).await;
     assert_eq!(heard, Ok(Heard::Unreachable(Unreachable::Port)), "though nothing was sent or received since");
 }

@@ -3,6 +3,10 @@
 //! NAT mappings, tickets and consent all run out while a host is suspended, so the core's time must
 //! go on. On Linux that is `CLOCK_BOOTTIME`; beside it `CLOCK_MONOTONIC`, which stands still in
 //! suspend, tells by how much the two drift apart that the host was away.
+//!
+//! What runtimes wait with (`poll`, timers) also stands still in suspend, so that a long wait would
+//! end as much too late as the host slept. [`Wait::timeout`](crate::driver::Wait::timeout) is
+//! therefore never longer than [`JUMP`]: a host that comes back knows within ten seconds.
 
 use bradawl::time::{Duration, Instant};
 

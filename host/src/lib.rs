@@ -10,6 +10,8 @@
 //! * [`mediator`]: the mediator's stateless part, started and stopped as a whole.
 #![cfg_attr(feature = "cli", doc = "* [`cli`]: the verbs of the command lines, and how results are printed.")]
 #![deny(unsafe_op_in_unsafe_fn)]
+// These panic where nobody reads what is printed.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
 
 #[cfg(feature = "cli")]
 pub mod cli;

@@ -2,7 +2,8 @@
 //!
 //! Sockets are claimed first, alone, so that a port that somebody else has is an error here and not
 //! a port quietly shared: with `SO_REUSEPORT` two mediators of one user would both start and each
-//! get half of the peers.
+//! get half of the peers. Only what is claimed is then opened for sharing, and never closed in
+//! between: the first worker serves on it, and the others join.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -50,8 +51,9 @@ impl Plan {
     pub fn everywhere() -> Vec<SocketAddr> {
         let v4 = SocketAddr::from((Ipv4Addr::UNSPECIFIED, PORT));
         let v6 = SocketAddr::from((Ipv6Addr::UNSPECIFIED, PORT));
-        let any_v6 = SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0));
-        if Udp::bind(any_v6, &BindOptions::default()).is_ok() { vec![v4, v6] } else { vec![v4] }
+        // Where IPv6 is switched off the wildcard can be bound all the same, and loopback cannot.
+        let own_v6 = SocketAddr::from((Ipv6Addr::LOCALHOST, 0));
+        if Udp::bind(own_v6, &BindOptions::default()).is_ok() { vec![v4, v6] } else { vec![v4] }
     }
 }
 
@@ -109,14 +111,13 @@ impl Mediator {
         let claimed = claim(plan)?;
         let config = Config { alternates: claimed.alternates, classic: plan.classic, rate: plan.rate };
         let addresses: Vec<_> = claimed.sockets.iter().map(Udp::bound).collect();
-        let drivers = match plan.workers {
-            0 | 1 => vec![adopt(config, &mut rng, claimed.sockets)],
-            workers => {
-                // Closed, to be opened again shared.
-                drop(claimed.sockets);
-                (0..workers).map(|_| share(config.clone(), &mut rng, &addresses)).collect::<Result<_, _>>()?
-            }
-        };
+        if plan.workers > 1 {
+            claimed.sockets.iter().try_for_each(share)?;
+        }
+        let mut drivers = vec![adopt(config.clone(), &mut rng, claimed.sockets)];
+        for _ in 1..plan.workers {
+            drivers.push(join(config.clone(), &mut rng, &addresses)?);
+        }
         let workers = Workers::start(drivers).map_err(StartError::Worker)?;
         Ok(Self { workers, addresses })
     }
@@ -188,7 +189,11 @@ fn adopt(config: Config, rng: &mut Rng, sockets: Vec<Udp>) -> Driver<StunServer>
     driver
 }
 
-fn share(config: Config, rng: &mut Rng, addresses: &[SocketAddr]) -> Result<Driver<StunServer>, StartError> {
+fn share(udp: &Udp) -> Result<(), StartError> {
+    udp.share().map_err(|source| StartError::Bind { address: udp.bound(), source })
+}
+
+fn join(config: Config, rng: &mut Rng, addresses: &[SocketAddr]) -> Result<Driver<StunServer>, StartError> {
     let mut driver = Driver::new(StunServer::new(config, rng.fork()), Limits::default());
     for &address in addresses {
         driver.bind(address, &options(true)).map_err(|source| StartError::Bind { address, source })?;

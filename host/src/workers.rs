@@ -53,13 +53,17 @@ pub fn run<M: Machine>(
         // The stop comes last, so that a socket and what is watched of it have the same index.
         let mut watched: Vec<_> = sockets.iter().map(|(_, udp)| PollFd::new(udp, INCOMING)).collect();
         watched.push(PollFd::new(&stopped.0, PollFlags::IN));
+        let mut watching_writers = false;
         // Until a socket comes or goes, nothing is allocated here.
         while driver.sockets_version() == version {
             let wait = driver.turn(sink);
             if driver.sockets_version() != version {
                 break;
             }
-            watch_writers(driver, &sockets, &mut watched, wait.want_write);
+            if wait.want_write || watching_writers {
+                watching_writers = wait.want_write;
+                watch_writers(driver, &sockets, &mut watched);
+            }
             wait_for(&mut watched, driver, wait)?;
             if watched.last().is_some_and(|stop| !stop.revents().is_empty()) {
                 return Ok(());
@@ -76,11 +80,9 @@ fn watch_writers<'a, M: Machine>(
     driver: &Driver<M>,
     sockets: &'a [(SocketKey, Arc<Udp>)],
     watched: &mut [PollFd<'a>],
-    want_write: bool,
 ) {
     for (watch, (key, udp)) in watched.iter_mut().zip(sockets) {
-        let blocked = want_write && driver.blocked().any(|blocked| blocked == *key);
-        let flags = if blocked { INCOMING.union(PollFlags::OUT) } else { INCOMING };
+        let flags = if driver.is_blocked(*key) { INCOMING.union(PollFlags::OUT) } else { INCOMING };
         *watch = PollFd::new(udp, flags);
     }
 }
@@ -143,15 +145,17 @@ impl<M: Machine<Event = std::convert::Infallible> + Send + 'static> Workers<M> {
         Ok(Self { threads, stop, ended })
     }
 
-    /// Stops all of them: each finishes its turn, and the drivers come back with their counters.
+    /// Stops all of them: each finishes its turn, and the drivers come back with their counters. A
+    /// worker that has panicked, which is a bug, has said on stderr where; here it is an error.
     pub fn stop(self) -> io::Result<Vec<Driver<M>>> {
         drop(self.stop);
-        let join = |thread: JoinHandle<io::Result<Driver<M>>>| match thread.join() {
-            Ok(result) => result,
-            // A panic is a bug of ours, and belongs to whoever stops us.
-            Err(panic) => std::panic::resume_unwind(panic),
+        let join = |thread: JoinHandle<io::Result<Driver<M>>>| {
+            let name = thread.thread().name().unwrap_or_default().to_owned();
+            thread.join().unwrap_or_else(|_| Err(io::Error::other(format!("{name} panicked"))))
         };
-        self.threads.into_iter().map(join).collect()
+        // All are waited for, also behind one that failed.
+        let results: Vec<_> = self.threads.into_iter().map(join).collect();
+        results.into_iter().collect()
     }
 
     /// The read end of a pipe that becomes readable when a worker has ended by itself, which none

@@ -7,6 +7,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use bradawl::machine::{BindError, HostRequest, Path, SocketId, Transport, Unreachable};
+use bradawl_host::clock::JUMP;
 use bradawl_host::driver::{Driver, Limits};
 use bradawl_host::udp::{BindOptions, MAX_PAYLOAD, Udp};
 use common::{Bodies, Echo, Heard, bound, driver, request, turn_until};
@@ -125,7 +126,8 @@ fn a_packet_that_is_too_big_is_an_input_and_nothing_else() {
     driver.machine_mut().outgoing.push_back((path, vec![0; MAX_PAYLOAD + 1]));
     driver.machine_mut().outgoing.push_back((path, b"small".to_vec()));
     let _ = driver.turn(&mut |_| {});
-    assert!(matches!(driver.machine().heard[..], [Heard::TooBig(about, _)] if about == path));
+    let heard = &driver.machine().heard[..];
+    assert!(matches!(*heard, [Heard::TooBig(about, _)] if about == path), "{heard:?}");
     assert_eq!(driver.counters().refused, 1);
     let mut buf = [0; 16];
     assert_eq!(alive.recv(&mut buf).ok(), Some(5), "the one behind it was sent");
@@ -222,6 +224,17 @@ fn a_turn_keeps_to_its_budget() {
         assert_eq!(wait.timeout(driver.now()), more.then_some(Duration::ZERO));
     }
     assert!(bodies.0.iter().enumerate().all(|(index, body)| body == &[index as u8]), "in order");
+}
+
+#[test]
+fn a_wait_is_short_enough_to_notice_that_the_host_slept() {
+    let mut driver = driver();
+    driver.machine_mut().wake = Some(driver.now() + Duration::from_secs(3_600));
+    let wait = driver.turn(&mut |_| {});
+    assert_eq!(wait.timeout(driver.now()), Some(JUMP));
+    driver.machine_mut().wake = None;
+    let wait = driver.turn(&mut |_| {});
+    assert_eq!(wait.timeout(driver.now()), None, "nothing can be late");
 }
 
 #[test]

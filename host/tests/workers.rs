@@ -1,19 +1,23 @@
 //! Threads that share a port: all serve, all stop.
 
+mod common;
+
 use std::convert::Infallible;
 use std::fs::File;
 use std::io::Read;
 use std::net::{SocketAddr, UdpSocket};
-use std::panic::AssertUnwindSafe;
+use std::sync::Barrier;
+use std::thread;
 use std::time::Duration;
 
-use bradawl::machine::{HostInput, Machine, Meta, Output, Path, Verdict};
+use bradawl::machine::{HostInput, HostRequest, Machine, Meta, Output, Path, SocketId, Verdict};
 use bradawl::stun::server::Outcome;
 use bradawl::time::Instant;
 use bradawl_host::driver::{Driver, Limits};
 use bradawl_host::mediator::{Mediator, Plan, StartError};
 use bradawl_host::udp::BindOptions;
-use bradawl_host::workers::Workers;
+use bradawl_host::workers::{self, Workers};
+use common::{Heard, request};
 
 fn plan(listen: &[&str]) -> Plan {
     let listen = listen.iter().map(|text| text.parse().expect("an address")).collect();
@@ -115,6 +119,52 @@ fn a_worker_that_fails_does_not_do_so_quietly() {
 
     UdpSocket::bind(local).expect("a socket").send_to(b"x", address).expect("sent");
     ended.read_exact(&mut [0]).expect("one has ended");
-    let stopped = std::panic::catch_unwind(AssertUnwindSafe(|| workers.stop()));
-    assert!(stopped.is_err(), "the panic is passed on");
+    let error = workers.stop().err().expect("an error, and no panic of whoever stops it");
+    assert_eq!(error.to_string(), "worker-0 panicked");
+}
+
+#[test]
+fn of_mediators_that_start_at_once_one_gets_the_port() {
+    for _ in 0..25 {
+        let free = UdpSocket::bind("127.0.0.1:0").expect("a socket").local_addr().expect("an address");
+        let plan = Plan { listen: vec![free], workers: 3, ..plan(&[]) };
+        let together = Barrier::new(8);
+        let started: Vec<_> = thread::scope(|scope| {
+            let start = || {
+                together.wait();
+                Mediator::start(&plan)
+            };
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(start)).collect();
+            threads.into_iter().map(|thread| thread.join().expect("no panic")).collect()
+        });
+        assert_eq!(started.iter().filter(|mediator| mediator.is_ok()).count(), 1);
+    }
+}
+
+#[test]
+fn a_socket_can_be_closed_and_opened_again_at_the_same_address() {
+    let mut driver = common::driver();
+    let free = UdpSocket::bind("127.0.0.1:0").expect("a socket").local_addr().expect("an address");
+    let again = [HostRequest::Close { id: SocketId(1) }, request(2, &free.to_string())];
+    driver.machine_mut().requests.push_back(request(1, &free.to_string()));
+    driver.machine_mut().requests_on_arrival.extend(again);
+    let (stop, stopped) = workers::stop().expect("a pipe");
+    let worker = thread::spawn(move || {
+        workers::run(&mut driver, &mut |_| {}, &stopped).expect("it can wait");
+        driver
+    });
+    // The first datagram finds the socket that is then closed; one that comes back, the new one.
+    let client = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+    client.set_read_timeout(Some(Duration::from_millis(20))).expect("a timeout");
+    let echoed = (0..250).any(|_| {
+        client.send_to(b"hello", free).expect("sent");
+        client.recv(&mut [0; 8]).is_ok()
+    });
+    assert!(echoed, "the new socket is open");
+    drop(stop);
+    let driver = worker.join().expect("no panic");
+    assert_eq!(
+        driver.machine().heard,
+        [Heard::Bound(SocketId(1), Ok(free)), Heard::Bound(SocketId(2), Ok(free))]
+    );
 }

@@ -1,5 +1,7 @@
 //! The mediator. So far it answers STUN requests.
 
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 use std::io;
 use std::process::ExitCode;
 
@@ -30,7 +32,7 @@ async fn serve(arguments: &Serve) -> Result<Exit, Problem> {
 
     let mediator = Mediator::start(&arguments.plan())?;
     let ended = mediator.ended().and_then(Receiver::from_owned_fd).map_err(failed)?;
-    printer.print(&Ready { udp: mediator.addresses() }).map_err(failed)?;
+    printer.print(&Ready { udp: mediator.addresses() }).map_err(|error| Problem::unprintable(&error))?;
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
@@ -39,7 +41,8 @@ async fn serve(arguments: &Serve) -> Result<Exit, Problem> {
     }
     let stopped = Stopped(mediator.stop().map_err(failed)?);
     if arguments.json {
-        printer.print(&stopped).map_err(failed)?;
+        // Whoever was to read it may have gone first, as at the end of a pipeline. It served well.
+        let _ = printer.print(&stopped);
     }
     printer.progress(format_args!("{stopped}"));
     Ok(Exit::Done)

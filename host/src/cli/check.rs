@@ -3,13 +3,14 @@
 //! An adapter resolves names and waits; everything else that `check` does is here.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 use std::time::Duration;
 
-use bradawl::machine::Path;
+use bradawl::machine::{Path, Unreachable};
 use bradawl::stun::client::{Answer, Event, Failure, Request, RequestError, RequestId, StunClient};
 use bradawl::stun::transaction::{RoundTrips, Schedule};
 
+use super::asker::Asker;
 use super::output::{Mapped, Printer, Unanswered};
 use super::peer::Server;
 use super::{Exit, Problem};
@@ -22,6 +23,7 @@ pub struct Inquiry {
     printer: Printer,
     asked: Vec<Asked>,
     answered: usize,
+    failures: Failures,
     /// The first result that could not be printed.
     broken: Option<io::Error>,
 }
@@ -34,6 +36,31 @@ struct Asked {
     done: bool,
 }
 
+/// Why servers did not answer, as far as it helps to say what to do about it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Failures {
+    /// Some said nothing at all, or cannot be reached.
+    silent: bool,
+    /// The last one whose host said that nobody listens on this port.
+    closed: Option<u16>,
+    /// Some name led nowhere.
+    unresolved: bool,
+}
+
+impl Failures {
+    fn hint(self) -> Option<String> {
+        if self.silent {
+            return Some("check its address, and that a firewall lets UDP through".to_owned());
+        }
+        if let Some(port) = self.closed {
+            return Some(format!(
+                "the host is there but nothing listens on UDP {port}: is the mediator running?"
+            ));
+        }
+        self.unresolved.then(|| "check its name".to_owned())
+    }
+}
+
 impl Inquiry {
     /// How long after its timeout an inquiry is ended from outside. Its requests know the timeout
     /// and end themselves, with a better reason; this is for what keeps them from it.
@@ -41,20 +68,20 @@ impl Inquiry {
 
     /// Nobody has been asked yet.
     pub fn new(printer: Printer) -> Self {
-        Self { printer, asked: Vec::new(), answered: 0, broken: None }
+        Self { printer, asked: Vec::new(), answered: 0, failures: Failures::default(), broken: None }
     }
 
     /// A client without sockets.
-    pub fn driver() -> Result<Driver<StunClient>, Problem> {
+    pub fn driver() -> Result<Driver<Asker>, Problem> {
         let rng = seed::rng().map_err(|error| Problem::new(Exit::Failed, error.to_string()))?;
-        Ok(Driver::new(StunClient::new(rng), Limits::default()))
+        Ok(Driver::new(Asker::new(StunClient::new(rng)), Limits::default()))
     }
 
     /// Asks `server` at `address`, from `bind` or whatever address the system would use. A server
     /// that cannot be asked is a result like any other; an address that is not ours is an error.
     pub fn ask(
         &mut self,
-        driver: &mut Driver<StunClient>,
+        driver: &mut Driver<Asker>,
         server: &Server,
         address: SocketAddr,
         bind: Option<IpAddr>,
@@ -65,23 +92,24 @@ impl Inquiry {
                 self.unanswered(server, Some(address), "family", format!("cannot be asked from {ip}"));
                 return Ok(());
             }
-            Some(ip) => ip,
+            Some(ip) => on_the_way_to(address, ip),
             None => match udp::source_for(address) {
-                Ok(ip) => ip,
+                Ok(ours) => ours,
                 Err(error) => {
+                    self.failures.silent = true;
                     self.unanswered(server, Some(address), "no-route", format!("no way there: {error}"));
                     return Ok(());
                 }
             },
         };
-        let (_, local) = driver.bind((ours, 0).into(), &BindOptions::default()).map_err(|error| {
-            Problem::new(Exit::Failed, format!("cannot send from {ours}: {error}"))
+        let (_, local) = driver.bind(ours, &BindOptions::default()).map_err(|error| {
+            Problem::new(Exit::Failed, format!("cannot send from {}: {error}", ours.ip()))
                 .hint("--bind takes an address of this host")
         })?;
         let path = Path::udp(local, address);
         let request = Request { schedule: schedule(timeout), ..Request::default() };
         let now = driver.now();
-        match driver.machine_mut().request(now, path, request) {
+        match driver.machine_mut().ask(now, path, request) {
             Ok(id) => self.asked.push(Asked { server: server.clone(), path, id, done: false }),
             Err(error @ (RequestError::TooMany | RequestError::BadPath)) => {
                 self.unanswered(server, Some(address), "not-asked", error.to_string());
@@ -92,6 +120,7 @@ impl Inquiry {
 
     /// A server whose name leads nowhere.
     pub fn unresolved(&mut self, server: &Server, why: &str) {
+        self.failures.unresolved = true;
         self.unanswered(server, None, "unresolved", format!("cannot be resolved: {why}"));
     }
 
@@ -104,16 +133,18 @@ impl Inquiry {
     pub fn finish(mut self) -> Result<Exit, Problem> {
         for index in 0..self.asked.len() {
             if !std::mem::replace(&mut self.asked[index].done, true) {
-                let (server, address) = (self.asked[index].server.clone(), self.asked[index].path.remote);
-                self.unanswered(&server, Some(address), "timeout", "no answer".to_owned());
+                self.failed(index, "timeout", "no answer".to_owned(), None);
             }
         }
         if let Some(error) = self.broken {
-            return Err(Problem::new(Exit::Failed, format!("cannot print: {error}")));
+            return Err(Problem::unprintable(&error));
         }
         if self.answered == 0 {
-            return Err(Problem::new(Exit::Unreachable, "no mediator answered")
-                .hint("check its address, and that a firewall lets UDP through"));
+            let problem = Problem::new(Exit::Unreachable, "no mediator answered");
+            return Err(match self.failures.hint() {
+                Some(hint) => problem.hint(hint),
+                None => problem,
+            });
         }
         Ok(Exit::Done)
     }
@@ -129,6 +160,17 @@ impl Inquiry {
             translated: answer.mapped != without_scope(asked.path.local),
             rtt: answer.round_trip,
         });
+    }
+
+    fn failed(&mut self, index: usize, reason: &'static str, message: String, why: Option<Unreachable>) {
+        let (server, address) = (self.asked[index].server.clone(), self.asked[index].path.remote);
+        match (reason, why) {
+            (_, Some(Unreachable::Port)) => self.failures.closed = Some(address.port()),
+            ("timeout" | "unreachable", _) => self.failures.silent = true,
+            // It did answer, and what it said is the reason.
+            _ => {}
+        }
+        self.unanswered(&server, Some(address), reason, message);
     }
 
     fn unanswered(
@@ -159,10 +201,20 @@ impl Sink<Event> for Inquiry {
         match event {
             Event::Answered(answer) => self.answered(index, &answer),
             Event::Failed { reason, .. } => {
-                let (server, address) = (self.asked[index].server.clone(), self.asked[index].path.remote);
-                self.unanswered(&server, Some(address), name(reason), reason.to_string());
+                let why = if let Failure::TimedOut(why) = reason { why } else { None };
+                self.failed(index, name(reason), reason.to_string(), why);
             }
         }
+    }
+}
+
+/// Our address `ip` to ask `remote` from: a link-local one is on the same link.
+fn on_the_way_to(remote: SocketAddr, ip: IpAddr) -> SocketAddr {
+    match (ip, remote) {
+        (IpAddr::V6(ip), SocketAddr::V6(remote)) if ip.is_unicast_link_local() => {
+            SocketAddrV6::new(ip, 0, 0, remote.scope_id()).into()
+        }
+        _ => (ip, 0).into(),
     }
 }
 
@@ -193,6 +245,8 @@ fn name(reason: Failure) -> &'static str {
         Failure::AlwaysStale => "stale-nonce",
         Failure::TryAlternate(_) => "try-alternate",
         Failure::BadAnswer => "bad-answer",
+        // What comes later in the core has a name here, too, as soon as somebody gives it one.
+        _ => "other",
     }
 }
 

@@ -80,7 +80,7 @@ pub struct Serve {
 impl Serve {
     /// What these arguments ask for.
     pub fn plan(&self) -> Plan {
-        let listen = if self.listen.is_empty() { Plan::everywhere() } else { self.listen.clone() };
+        let listen = if self.listen.is_empty() { Plan::everywhere() } else { without_repeats(&self.listen) };
         let rate = (self.rate_limit > 0).then(|| RateLimit {
             per_second: self.rate_limit,
             // Two seconds' worth at once, as the default has it.
@@ -95,6 +95,17 @@ impl Serve {
             workers: self.workers,
         }
     }
+}
+
+/// Each address once; but port 0 is another port each time.
+fn without_repeats(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
+    let mut once = Vec::new();
+    for address in addresses {
+        if address.port() == 0 || !once.contains(address) {
+            once.push(*address);
+        }
+    }
+    once
 }
 
 /// The most threads anyone can ask for.
@@ -133,5 +144,18 @@ impl From<StartError> for Problem {
                 .hint("for example --listen 198.51.100.1:3478 --alternate 198.51.100.2:3479"),
             StartError::Seed(_) | StartError::Worker(_) => Self::new(Exit::Failed, what),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_that_is_named_twice_is_one() {
+        let arguments = ["x", "serve", "--listen", "127.0.0.1:1,[::1]:1,127.0.0.1:1,127.0.0.1:0,127.0.0.1:0"];
+        let Cli { verb: Verb::Serve(serve) } = Cli::try_parse_from(arguments).expect("understood");
+        let listen: Vec<_> = serve.plan().listen.iter().map(ToString::to_string).collect();
+        assert_eq!(listen, ["127.0.0.1:1", "[::1]:1", "127.0.0.1:0", "127.0.0.1:0"]);
     }
 }

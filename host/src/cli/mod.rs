@@ -3,14 +3,18 @@
 //! Results go to stdout, everything else to stderr. With `--json` a result is one object per line
 //! with `"v":1` in it. An error is one line that says what is wrong and what to do about it.
 
+pub mod asker;
 pub mod check;
 pub mod mediator;
 pub mod output;
 pub mod peer;
 
+use std::ffi::OsStr;
 use std::fmt;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
+use clap::builder::Resettable;
 use clap::error::ErrorKind;
 
 /// What a process ends with.
@@ -75,6 +79,11 @@ impl Problem {
     pub fn hint(self, hint: impl Into<String>) -> Self {
         Self { hint: Some(hint.into()), ..self }
     }
+
+    /// A result that could not be printed.
+    pub fn unprintable(error: &io::Error) -> Self {
+        Self::new(Exit::Failed, format!("cannot print to stdout: {error}"))
+    }
 }
 
 impl fmt::Display for Problem {
@@ -92,7 +101,8 @@ impl std::error::Error for Problem {}
 /// Reads the command line. Help and version are printed and end the process well; anything else
 /// that cannot be read is one line on stderr and [`Exit::Usage`].
 pub fn parse<P: clap::Parser>() -> Result<P, ExitCode> {
-    P::try_parse().map_err(|error| {
+    let command = without_empty_variables(P::command());
+    command.try_get_matches().and_then(|matches| P::from_arg_matches(&matches)).map_err(|error| {
         if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
             // Nobody is there to read it: nothing to do about that.
             let _ = error.print();
@@ -102,9 +112,22 @@ pub fn parse<P: clap::Parser>() -> Result<P, ExitCode> {
             let _ = error.print();
             return Exit::Usage.into();
         }
-        eprintln!("{}", one_line(&error.render().to_string()));
+        say(format_args!("{}", one_line(&error.render().to_string())));
         Exit::Usage.into()
     })
+}
+
+/// One line on stderr. Nobody is there to read it: nothing to do about that.
+pub fn say(line: fmt::Arguments<'_>) {
+    let _ = writeln!(io::stderr().lock(), "{line}");
+}
+
+/// An environment variable that is set to nothing counts as not set, as people expect of them.
+fn without_empty_variables(command: clap::Command) -> clap::Command {
+    let is_empty = |name: &OsStr| std::env::var_os(name).is_some_and(|value| value.is_empty());
+    command
+        .mut_args(|arg| if arg.get_env().is_some_and(is_empty) { arg.env(Resettable::Reset) } else { arg })
+        .mut_subcommands(without_empty_variables)
 }
 
 /// Ends the process: the problem on stderr, if there was one.
@@ -112,7 +135,7 @@ pub fn finish(result: Result<Exit, Problem>) -> ExitCode {
     match result {
         Ok(exit) => exit.into(),
         Err(problem) => {
-            eprintln!("error: {problem}");
+            say(format_args!("error: {problem}"));
             problem.exit.into()
         }
     }

@@ -60,7 +60,7 @@ impl Printer {
     /// Tells a person what goes on, where it does not get in a program's way.
     pub fn progress(&self, text: fmt::Arguments<'_>) {
         if !self.json {
-            eprintln!("{text}");
+            super::say(text);
         }
     }
 
@@ -100,21 +100,20 @@ impl Event for Stopped {
 
 impl Stopped {
     fn answered(&self) -> u64 {
-        let answers = [Outcome::Success, Outcome::BadRequest, Outcome::UnknownAttributes];
-        answers.iter().map(|&outcome| self.0.stun.count(outcome)).sum()
+        let answers = Outcome::ALL.into_iter().filter(|outcome| outcome.is_answer());
+        answers.map(|outcome| self.0.stun.count(outcome)).sum()
     }
 
     /// What was not answered, and why; only what happened.
     fn dropped(&self) -> impl Iterator<Item = (String, u64)> {
         let stun = self.0.stun;
         let sockets = self.0.sockets;
-        let answers = [Outcome::Success, Outcome::BadRequest, Outcome::UnknownAttributes];
-        let by_server = Outcome::ALL.into_iter().filter(move |outcome| !answers.contains(outcome));
+        let by_server = Outcome::ALL.into_iter().filter(|outcome| !outcome.is_answer());
         let by_server = by_server.map(move |outcome| (outcome.to_string(), stun.count(outcome)));
         let by_socket = [
             ("too-large", sockets.truncated),
             ("anonymous", sockets.anonymous),
-            ("send-refused", sockets.refused + sockets.homeless),
+            ("send-refused", sockets.refused + sockets.homeless + sockets.overflowed),
         ];
         let by_socket = by_socket.into_iter().map(|(why, count)| (why.to_owned(), count));
         by_server.chain(by_socket).filter(|(_, count)| *count > 0)

@@ -1,13 +1,14 @@
 //! `bradawl-peer`: the verbs it has so far.
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::str::FromStr;
 use std::time::Duration;
 
 use clap::builder::FalseyValueParser;
 use clap::{Args, Parser, Subcommand};
 
+use super::{Exit, Problem};
 use crate::mediator::PORT;
 
 /// Finds a direct way to another peer, wherever the two are.
@@ -64,6 +65,23 @@ pub struct Check {
     pub json: bool,
 }
 
+impl Check {
+    /// Whether any of the servers can be asked from `--bind` at all, as far as their names tell.
+    pub fn validate(&self) -> Result<(), Problem> {
+        let Some(ip) = self.bind else { return Ok(()) };
+        let hopeless = |server: &Server| match server {
+            Server::Address(address) => address.is_ipv4() != ip.is_ipv4(),
+            Server::Name(..) => false,
+        };
+        if !self.mediator.iter().all(hopeless) {
+            return Ok(());
+        }
+        let (ours, theirs) = if ip.is_ipv4() { ("IPv4", "IPv6") } else { ("IPv6", "IPv4") };
+        Err(Problem::new(Exit::Usage, format!("--bind {ip} is {ours} and --mediator names {theirs} only"))
+            .hint("name two of the same family; see --help"))
+    }
+}
+
 /// The arguments of `demo`.
 #[derive(Args, Clone, Copy, Debug)]
 #[command(after_help = "Example:\n  bradawl-peer demo")]
@@ -79,38 +97,37 @@ pub struct Demo {
 /// use bradawl_host::cli::peer::Server;
 ///
 /// let server: Server = "stun.example.org".parse()?;
-/// assert_eq!((server.host(), server.port()), ("stun.example.org", 3478));
+/// assert_eq!(server, Server::Name("stun.example.org".to_owned(), 3478));
 /// let server: Server = "[2001:db8::1]:19302".parse()?;
-/// assert_eq!((server.host(), server.port()), ("2001:db8::1", 19302));
+/// assert_eq!(server, Server::Address("[2001:db8::1]:19302".parse()?));
 /// assert!("stun.example.org:http".parse::<Server>().is_err());
-/// # Ok::<(), bradawl_host::cli::peer::ServerError>(())
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Server {
-    host: String,
-    port: u16,
+pub enum Server {
+    /// An address, with its interface if it is a link-local one.
+    Address(SocketAddr),
+    /// A name to be resolved, and a port.
+    Name(String, u16),
 }
 
 /// The text names no server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("expected HOST:PORT, such as 198.51.100.1:3478, [2001:db8::1]:3478 or stun.example.org:3478")]
-pub struct ServerError;
-
-impl Server {
-    /// The name or the bare address.
-    pub fn host(&self) -> &str {
-        &self.host
-    }
-
-    /// The port.
-    pub fn port(&self) -> u16 {
-        self.port
-    }
+pub enum ServerError {
+    /// It is neither a name nor an address.
+    #[error("expected HOST:PORT, such as 198.51.100.1:3478, [2001:db8::1]:3478 or stun.example.org:3478")]
+    Malformed,
+    /// A link-local address is one only together with an interface.
+    #[error("a link-local address needs its interface, such as [fe80::1%eth0]:3478")]
+    NoInterface,
+    /// The interface behind the `%` is not one of this host's.
+    #[error("this host has no such interface; `ip link` shows which it has")]
+    UnknownInterface,
 }
 
 impl From<SocketAddr> for Server {
     fn from(address: SocketAddr) -> Self {
-        Self { host: address.ip().to_string(), port: address.port() }
+        Self::Address(address)
     }
 }
 
@@ -118,29 +135,76 @@ impl FromStr for Server {
     type Err = ServerError;
 
     fn from_str(text: &str) -> Result<Self, ServerError> {
-        if let Ok(address) = text.parse::<SocketAddr>() {
-            return if address.port() == 0 { Err(ServerError) } else { Ok(address.into()) };
-        }
-        if let Ok(ip) = text.trim_matches(['[', ']']).parse::<IpAddr>() {
-            return Ok(SocketAddr::from((ip, PORT)).into());
+        if let Some((host, port)) = bare_or_bracketed(text) {
+            return address(host, port?).map(Self::Address);
         }
         let (host, port) = match text.split_once(':') {
-            Some((host, port)) => (host, port.parse().map_err(|_| ServerError)?),
+            Some((host, number)) => (host, port(number)?),
             None => (text, PORT),
         };
         let plausible = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
-        if port == 0 || host.is_empty() || !host.bytes().all(plausible) {
-            return Err(ServerError);
+        if host.is_empty() || !host.bytes().all(plausible) {
+            return Err(ServerError::Malformed);
         }
-        Ok(Self { host: host.to_owned(), port })
+        Ok(match host.parse::<Ipv4Addr>() {
+            Ok(ip) => Self::Address((ip, port).into()),
+            Err(_) => Self::Name(host.to_owned(), port),
+        })
     }
+}
+
+/// Takes an IPv6 address apart: `2001:db8::1`, `[2001:db8::1]` or `[2001:db8::1]:3478`.
+fn bare_or_bracketed(text: &str) -> Option<(&str, Result<u16, ServerError>)> {
+    let Some(rest) = text.strip_prefix('[') else {
+        return (text.matches(':').count() > 1).then_some((text, Ok(PORT)));
+    };
+    let Some((host, rest)) = rest.split_once(']') else { return Some((rest, Err(ServerError::Malformed))) };
+    let port = match rest.strip_prefix(':') {
+        Some(number) => port(number),
+        None if rest.is_empty() => Ok(PORT),
+        None => Err(ServerError::Malformed),
+    };
+    Some((host, port))
+}
+
+/// An IPv6 address, perhaps with a `%` and an interface by name or number behind it.
+fn address(host: &str, port: u16) -> Result<SocketAddr, ServerError> {
+    let (ip, interface) = match host.split_once('%') {
+        Some((ip, interface)) => (ip, Some(interface)),
+        None => (host, None),
+    };
+    let ip: Ipv6Addr = ip.parse().map_err(|_| ServerError::Malformed)?;
+    let scope = match interface {
+        None if ip.is_unicast_link_local() => return Err(ServerError::NoInterface),
+        None => 0,
+        Some(interface) => scope(interface).ok_or(ServerError::UnknownInterface)?,
+    };
+    Ok(SocketAddrV6::new(ip, port, 0, scope).into())
+}
+
+fn scope(interface: &str) -> Option<u32> {
+    if let Ok(index) = interface.parse() {
+        return Some(index);
+    }
+    #[cfg(target_os = "linux")]
+    {
+        let any = std::net::UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)).ok()?;
+        rustix::net::netdevice::name_to_index(&any, interface).ok()
+    }
+    // Elsewhere by number only.
+    #[cfg(not(target_os = "linux"))]
+    None
+}
+
+fn port(number: &str) -> Result<u16, ServerError> {
+    number.parse().ok().filter(|port| *port > 0).ok_or(ServerError::Malformed)
 }
 
 impl fmt::Display for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.host.parse::<IpAddr>() {
-            Ok(ip) => SocketAddr::from((ip, self.port)).fmt(f),
-            Err(_) => write!(f, "{}:{}", self.host, self.port),
+        match self {
+            Self::Address(address) => address.fmt(f),
+            Self::Name(host, port) => write!(f, "{host}:{port}"),
         }
     }
 }
@@ -171,14 +235,23 @@ mod tests {
             ("[::1]", "[::1]:3478"),
             ("[::1]:65535", "[::1]:65535"),
             ("localhost:80", "localhost:80"),
+            ("fe80::1%7", "[fe80::1%7]:3478"),
+            ("[fe80::1%7]:9", "[fe80::1%7]:9"),
         ] {
             assert_eq!(text.parse::<Server>().map(|server| server.to_string()), Ok(shown.to_owned()));
         }
         for text in
             ["", ":", ":3478", "host:", "host:0", "host:65536", "1.2.3.4:0", "a b:1", "h:1:2", "[::1]:x"]
         {
-            assert_eq!(text.parse::<Server>(), Err(ServerError), "{text}");
+            assert_eq!(text.parse::<Server>(), Err(ServerError::Malformed), "{text}");
         }
+        for text in ["[::1", "::1]", "[::1]9", "[1.2.3.4]:5", "[]:1", "[::1]:0"] {
+            assert_eq!(text.parse::<Server>(), Err(ServerError::Malformed), "{text}");
+        }
+        for text in ["fe80::1", "[fe80::1]", "[fe80::1]:9"] {
+            assert_eq!(text.parse::<Server>(), Err(ServerError::NoInterface), "{text}");
+        }
+        assert_eq!("fe80::1%no-such-one".parse::<Server>(), Err(ServerError::UnknownInterface));
     }
 
     #[test]

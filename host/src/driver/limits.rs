@@ -18,9 +18,12 @@ pub struct Limits {
     pub datagrams: usize,
     /// Steps of the machine per turn. At the bound: the turn ends and says `more`.
     pub steps: usize,
-    /// Bytes waiting to be sent. At the bound, while the network takes no more: the machine is not
-    /// polled and nothing is received, so the kernel drops what does not fit its own queue.
+    /// Bytes waiting to be sent, at least 128 KiB. What sockets that take no more hold back gets half
+    /// of it. At that bound: whichever socket holds back the most loses its oldest packets, and the
+    /// machine hears [`Congested`](bradawl::machine::Unreachable::Congested).
     pub outbox: usize,
+    /// Packets waiting to be sent, at least 2. The same half, and the same at the bound.
+    pub packets: usize,
     /// Open sockets. At the bound: a machine's request is answered `Exhausted`.
     pub sockets: usize,
 }
@@ -32,6 +35,6 @@ impl Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { batch: 64, datagrams: 512, steps: 2_048, outbox: 256 << 10, sockets: 1_100 }
+        Self { batch: 64, datagrams: 512, steps: 2_048, outbox: 256 << 10, packets: 512, sockets: 1_100 }
     }
 }

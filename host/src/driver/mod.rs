@@ -29,7 +29,7 @@ pub use self::limits::Limits;
 pub use self::table::SocketKey;
 
 use self::net::Net;
-use crate::clock::Clock;
+use crate::clock::{self, Clock};
 use crate::udp::{BindOptions, Flaw, Inbox, Udp};
 
 /// Takes what a machine tells the program around it. It is called during a turn, so it should be
@@ -57,19 +57,21 @@ impl<E, F: FnMut(E)> Sink<E> for F {
 pub struct Wait {
     /// When the machine wants to be polled again.
     pub deadline: Option<Instant>,
-    /// Some socket has refused packets: watch those of [`Driver::blocked`] for writability.
+    /// Some socket has refused packets: watch for writability those that [`Driver::is_blocked`].
     pub want_write: bool,
     /// The budget was used up before the work was: let others run, then turn again at once.
     pub more: bool,
 }
 
 impl Wait {
-    /// How long to wait from `now` on; `None` is until a socket stirs.
+    /// How long to wait from `now` on; `None` is until a socket stirs. Never longer than
+    /// [`JUMP`](clock::JUMP): what runtimes wait with stands still while the host sleeps, the
+    /// deadline does not.
     pub fn timeout(&self, now: Instant) -> Option<Duration> {
         if self.more {
             return Some(Duration::ZERO);
         }
-        self.deadline.map(|deadline| deadline.since(now))
+        self.deadline.map(|deadline| deadline.since(now).min(clock::JUMP))
     }
 }
 
@@ -90,11 +92,13 @@ pub struct Counters {
     pub sent: u64,
     /// Calls that took them.
     pub sends: u64,
-    /// Packets that no socket could send: none has the local address that they should leave from.
+    /// Packets that no socket could send: none has the local address that they should leave from, or
+    /// it was closed before it took them.
     pub homeless: u64,
     /// Packets that the kernel refused for good.
     pub refused: u64,
-    /// Packets to be forwarded that found the outbox full.
+    /// Packets of a socket that took none for so long that there was no room to keep them; and what
+    /// was to be forwarded and is larger than any packet may be.
     pub overflowed: u64,
     /// ICMP messages and the like that were passed on to the machine.
     pub complaints: u64,
@@ -213,9 +217,10 @@ impl<M: Machine> Driver<M> {
         self.net.table.iter().map(|(key, entry)| (key, &entry.udp))
     }
 
-    /// The sockets that must be watched for writability.
-    pub fn blocked(&self) -> impl Iterator<Item = SocketKey> {
-        self.net.table.iter().filter(|(_, entry)| entry.blocked).map(|(key, _)| key)
+    /// Whether this socket has refused packets and must be watched for writability.
+    pub fn is_blocked(&self, key: SocketKey) -> bool {
+        let entry = self.net.table.index(key).and_then(|index| self.net.table.peek(index));
+        entry.is_some_and(|entry| entry.blocked)
     }
 
     /// Changes whenever a socket was opened or closed, and [`Driver::sockets`] should be asked again.
@@ -237,7 +242,9 @@ impl<M: Machine> Driver<M> {
         }
     }
 
-    /// Does what there is to do, as far as the budget goes, and says what to wait for.
+    /// Does what there is to do, as far as the budget goes, and says what to wait for. The turn also
+    /// ends where the machine closes a socket: if [`Driver::sockets_version`] has changed, let go of
+    /// what [`Driver::sockets`] gave, so that its port is free when the machine asks for it again.
     pub fn turn(&mut self, sink: &mut impl Sink<M::Event>) -> Wait {
         if let Some(asleep) = self.clock.jumped() {
             self.machine.handle_host(self.clock.now(), HostInput::ClockJumped(asleep));
@@ -256,8 +263,7 @@ impl<M: Machine> Driver<M> {
             }
             self.drain(now, sink, &mut steps);
         }
-        // While the outbox is full there is no point in turning again before a socket is writable.
-        let more = self.net.outbox.has_room() && (self.unfinished || self.net.table.any_readable());
+        let more = self.unfinished || self.net.table.any_readable();
         Wait { deadline: self.deadline, want_write: !self.net.outbox.is_empty(), more }
     }
 
@@ -265,8 +271,7 @@ impl<M: Machine> Driver<M> {
     fn receive(&mut self, limit: usize) -> Option<(u32, usize)> {
         let Self { inbox, net, machine, clock, .. } = self;
         let mut errors = 0;
-        // What the machine has to say about this batch must find room.
-        while errors < ERRORS && net.outbox.has_room() {
+        while errors < ERRORS {
             let index = net.table.next_readable()?;
             let Some(entry) = net.table.entry(index) else { continue };
             let untouched = std::mem::replace(&mut entry.untouched, false);
@@ -350,9 +355,6 @@ impl<M: Machine> Driver<M> {
         while *steps > 0 {
             if !self.net.outbox.has_room() {
                 self.net.flush(&mut self.machine, now);
-                if !self.net.outbox.has_room() {
-                    return;
-                }
             }
             *steps -= 1;
             match self.machine.poll_output(now, self.net.outbox.room()) {
@@ -360,7 +362,7 @@ impl<M: Machine> Driver<M> {
                     self.net.transmit(&mut self.machine, now, path, len, segment, ecn);
                 }
                 Output::Event(event) => sink.event(event),
-                Output::Host(request) => self.carry_out(now, request),
+                Output::Host(request) => self.carry_out(now, request, steps),
                 Output::Idle(deadline) => {
                     self.deadline = deadline;
                     self.unfinished = false;
@@ -371,7 +373,7 @@ impl<M: Machine> Driver<M> {
     }
 
     /// Does what the machine asked of its host, and answers.
-    fn carry_out(&mut self, now: Instant, request: HostRequest) {
+    fn carry_out(&mut self, now: Instant, request: HostRequest, steps: &mut usize) {
         let answer = match request {
             HostRequest::Bind { id, transport: Transport::Udp, local } => {
                 HostInput::Bound { id, result: self.open(id, local) }
@@ -383,9 +385,10 @@ impl<M: Machine> Driver<M> {
             }
             HostRequest::Connect { id, .. } => HostInput::Closed { id },
             HostRequest::Close { id } => {
-                // Packets written before it was closed go out first, as far as the socket takes them.
-                self.net.flush(&mut self.machine, now);
-                self.net.table.close(id);
+                if self.net.close(&mut self.machine, now, id) {
+                    // Whoever waits for the sockets has yet to let go of this one.
+                    *steps = 0;
+                }
                 return;
             }
         };

@@ -3,19 +3,20 @@
 //! An error of a send may be about the packet or about one that left long ago: a pending ICMP
 //! message fails whatever call comes next. Linux keeps the messages themselves in the socket's
 //! error queue, so each is passed on to the machine with the address it is really about, and the
-//! packet that stumbled over it is sent again.
+//! packet that stumbled over it is sent again. Our own kernel's complaints lie in the same queue;
+//! they are about the packet that has just failed, and do not say where that was going.
 
 use std::io;
 use std::num::NonZeroU16;
 
-use bradawl::machine::{Ecn, HostInput, Machine, Path, Unreachable};
+use bradawl::machine::{Ecn, HostInput, Machine, Path, SocketId, Unreachable};
 use bradawl::time::Instant;
 use rustix::io::Errno;
 
 use super::outbox::{Carrier, Decision, Outbox};
 use super::table::Table;
 use super::{Counters, Limits};
-use crate::udp::{self, Packet, Sender};
+use crate::udp::{self, Complaint, Packet, Sender};
 
 /// ICMP messages that are read at once. Whoever sends more than that can wait.
 const COMPLAINTS: usize = 64;
@@ -93,7 +94,17 @@ impl Net {
 
     /// Passes on what the network said about earlier packets of this socket; whether it said anything.
     pub(super) fn hear_complaints<M: Machine>(&mut self, socket: u32, machine: &mut M, now: Instant) -> bool {
-        hear_complaints(&self.table, socket, &mut self.counters, machine, now)
+        hear_complaints(&self.table, socket, None, &mut self.counters, machine, now).network
+    }
+
+    /// Closes the socket that the machine calls `id`; whether there was one. Packets written before
+    /// go out first, as far as the socket takes them.
+    pub(super) fn close<M: Machine>(&mut self, machine: &mut M, now: Instant, id: SocketId) -> bool {
+        self.flush(machine, now);
+        let Some(index) = self.table.close(id) else { return false };
+        // The next socket may get the same index, and must not get these.
+        self.counters.homeless += self.outbox.forget(index) as u64;
+        true
     }
 }
 
@@ -111,7 +122,7 @@ impl<M: Machine> Carrier for Carriage<'_, M> {
     #[inline]
     fn send(&mut self, packets: &[Packet], arena: &[u8]) -> io::Result<usize> {
         let Some(entry) = packets.first().and_then(|packet| self.table.entry(packet.socket)) else {
-            // Its socket was closed after it was written.
+            // Cannot be: a socket that is closed takes its packets along.
             self.counters.homeless += packets.len() as u64;
             return Ok(packets.len());
         };
@@ -139,44 +150,86 @@ impl<M: Machine> Carrier for Carriage<'_, M> {
 
     fn failed(&mut self, packet: &Packet, error: &io::Error) -> Decision {
         let errno = Errno::from_io_error(error);
-        if packet.segment.is_some() && matches!(errno, Some(Errno::IO | Errno::INVAL)) {
-            // The interface cannot compute checksums for segments. From now on we cut them ourselves.
-            if let Some(entry) = self.table.entry(packet.socket) {
-                entry.segments = false;
+        if packet.segment.is_some() && !packet.cut {
+            match errno {
+                // The interface cannot compute checksums for segments: none of them, ever.
+                Some(Errno::IO) => {
+                    if let Some(entry) = self.table.entry(packet.socket) {
+                        entry.segments = false;
+                    }
+                    return Decision::Cut;
+                }
+                // Perhaps the segments are larger than the way allows. Each alone is told so.
+                Some(Errno::INVAL) => return Decision::Cut,
+                _ => {}
             }
-            return Decision::Again;
         }
-        let heard = hear_complaints(self.table, packet.socket, self.counters, self.machine, self.now);
-        self.told |= heard;
-        if heard && errno != Some(Errno::MSGSIZE) {
+        let Self { table, counters, machine, now, .. } = self;
+        let heard = hear_complaints(table, packet.socket, Some(packet), counters, *machine, *now);
+        self.told = true;
+        if let Some(mtu) = heard.own
+            && errno == Some(Errno::MSGSIZE)
+        {
+            self.machine.handle_host(self.now, verdict(packet.path, errno, mtu));
+        } else if heard.too_big && errno == Some(Errno::MSGSIZE) {
+            // The machine has just been told so.
+        } else if heard.network {
             return Decision::Again;
-        }
-        if !heard {
+        } else {
             self.machine.handle_host(self.now, verdict(packet.path, errno, None));
-            self.told = true;
         }
         self.counters.refused += 1;
         Decision::Drop
     }
+
+    fn overflowed(&mut self, packet: &Packet) {
+        self.counters.overflowed += 1;
+        let input = HostInput::Unreachable { path: packet.path, kind: Unreachable::Congested };
+        self.machine.handle_host(self.now, input);
+        self.told = true;
+    }
 }
 
+/// What was in a socket's error queue.
+#[derive(Clone, Copy, Debug, Default)]
+struct Complaints {
+    /// ICMP, about earlier packets.
+    network: bool,
+    /// ICMP, by which the packet that has just failed would not pass either. On some ways it is our
+    /// own kernel who sends it.
+    too_big: bool,
+    /// Our own kernel's, about the packet that has just failed, and the largest that would not have.
+    own: Option<Option<u16>>,
+}
+
+/// Empties the error queue and passes on to the machine what the network said; `failed` is the packet
+/// that led here.
 fn hear_complaints<M: Machine>(
     table: &Table,
     socket: u32,
+    failed: Option<&Packet>,
     counters: &mut Counters,
     machine: &mut M,
     now: Instant,
-) -> bool {
-    let Some(entry) = table.peek(socket) else { return false };
-    let mut heard = false;
+) -> Complaints {
+    let mut heard = Complaints::default();
+    let Some(entry) = table.peek(socket) else { return heard };
     for _ in 0..COMPLAINTS {
-        let Ok(Some(complaint)) = udp::next_complaint(&entry.udp) else { break };
-        counters.complaints += 1;
-        heard = true;
-        let Some(local) = complaint.local else { continue };
-        let path = Path::udp(local, complaint.remote);
-        machine
-            .handle_host(now, verdict(path, Some(Errno::from_raw_os_error(complaint.errno)), complaint.mtu));
+        match udp::next_complaint(&entry.udp) {
+            Ok(Some(Complaint::Own { mtu })) => heard.own = Some(mtu),
+            Ok(Some(Complaint::Network { local, remote, errno, mtu })) => {
+                counters.complaints += 1;
+                heard.network = true;
+                let Some(local) = local else { continue };
+                let (path, errno) = (Path::udp(local, remote), Errno::from_raw_os_error(errno));
+                heard.too_big |= failed
+                    .zip(mtu)
+                    .is_some_and(|(packet, mtu)| packet.path == path && packet.ip_len() > mtu.into());
+                machine.handle_host(now, verdict(path, Some(errno), mtu));
+            }
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {}
+            Ok(None) | Err(_) => break,
+        }
     }
     heard
 }

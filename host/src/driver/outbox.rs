@@ -1,7 +1,8 @@
 //! Packets on their way out: their bytes side by side in one buffer, sent in runs.
 //!
 //! The machine writes straight into this buffer. What a socket refuses for now stays here until it
-//! is writable again, and holds up nothing but the packets of that same socket.
+//! is writable again, and holds up nothing but the packets of that same socket: what stays has half
+//! of the room at most, so that after a flush there is always room for everybody else.
 
 use std::io;
 use std::num::NonZeroU16;
@@ -21,6 +22,9 @@ pub(super) trait Carrier {
 
     /// Hears that `packet` failed, for a reason other than a full socket, and decides.
     fn failed(&mut self, packet: &Packet, error: &io::Error) -> Decision;
+
+    /// Hears that `packet` is dropped, for its socket holds back too many.
+    fn overflowed(&mut self, packet: &Packet);
 }
 
 /// What to do with a packet that failed.
@@ -28,6 +32,8 @@ pub(super) trait Carrier {
 pub(super) enum Decision {
     /// The error was about something else, or the way of sending will be another.
     Again,
+    /// The kernel cannot cut this one into segments: we do.
+    Cut,
     /// The packet is lost.
     Drop,
 }
@@ -38,17 +44,23 @@ const TRIES: usize = 8;
 /// The packets that wait, and their bytes.
 pub(super) struct Outbox {
     packets: Vec<Packet>,
+    max_packets: usize,
     arena: Box<[u8]>,
     used: usize,
+    /// How many bytes each socket holds back, while that is being worked out.
+    tallies: Vec<(u32, usize)>,
 }
 
 impl Outbox {
     pub(super) fn new(limits: &Limits) -> Self {
+        // One that stays and one that is written is the least that works.
+        let max_packets = limits.packets.max(2);
         Self {
-            packets: Vec::with_capacity(limits.batch),
-            // Room for one largest packet is the least that works.
-            arena: vec![0; limits.outbox.max(Limits::PACKET)].into(),
+            packets: Vec::with_capacity(max_packets),
+            max_packets,
+            arena: vec![0; limits.outbox.max(2 * Limits::PACKET)].into(),
             used: 0,
+            tallies: Vec::with_capacity(max_packets),
         }
     }
 
@@ -56,10 +68,10 @@ impl Outbox {
         self.packets.is_empty()
     }
 
-    /// Whether one more packet of any size fits.
+    /// Whether one more packet of any size fits. After a flush it does.
     #[inline]
     pub(super) fn has_room(&self) -> bool {
-        self.packets.len() < self.packets.capacity() && self.arena.len() - self.used >= Limits::PACKET
+        self.packets.len() < self.max_packets && self.arena.len() - self.used >= Limits::PACKET
     }
 
     /// Where the next packet is to be written.
@@ -82,7 +94,8 @@ impl Outbox {
         let len = len.min(Limits::PACKET);
         // A machine may call a single datagram a segment; the kernel need not be troubled with it.
         let segment = segment.filter(|size| usize::from(size.get()) < len);
-        self.packets.push(Packet { socket, start: self.used as u32, len: len as u32, segment, ecn, path });
+        let (start, len32) = (self.used as u32, len as u32);
+        self.packets.push(Packet { socket, start, len: len32, segment, cut: false, ecn, path });
         self.used += len;
     }
 
@@ -104,7 +117,15 @@ impl Outbox {
         true
     }
 
-    /// Sends what the sockets take. What they do not take for now stays.
+    /// Drops what waits for a socket that is gone, and says how many packets that was.
+    pub(super) fn forget(&mut self, socket: u32) -> usize {
+        let before = self.packets.len();
+        self.packets.retain(|packet| packet.socket != socket);
+        self.compact();
+        before - self.packets.len()
+    }
+
+    /// Sends what the sockets take. What they do not take for now stays, as far as it may.
     pub(super) fn flush(&mut self, carrier: &mut impl Carrier) {
         let (mut next, mut kept, mut tries) = (0, 0, 0);
         while next < self.packets.len() {
@@ -128,7 +149,9 @@ impl Outbox {
                 }
                 Err(error) => {
                     tries += 1;
-                    if carrier.failed(&self.packets[next], &error) == Decision::Drop || tries == TRIES {
+                    let decision = carrier.failed(&self.packets[next], &error);
+                    self.packets[next].cut |= decision == Decision::Cut;
+                    if decision == Decision::Drop || tries == TRIES {
                         next += 1;
                         tries = 0;
                     }
@@ -136,7 +159,41 @@ impl Outbox {
             }
         }
         self.packets.truncate(kept);
+        self.trim(carrier);
         self.compact();
+    }
+
+    /// Drops from what stays until it takes half of the room or less: the oldest packets of the
+    /// socket that holds back the most, then of the next.
+    fn trim(&mut self, carrier: &mut impl Carrier) {
+        let (max_packets, max_bytes) = (self.max_packets / 2, self.arena.len() / 2);
+        let mut packets = self.packets.len();
+        let mut bytes: usize = self.packets.iter().map(|packet| packet.len as usize).sum();
+        while packets > max_packets || bytes > max_bytes {
+            let Some(socket) = self.greediest() else { return };
+            self.packets.retain(|packet| {
+                if packet.socket != socket || packets <= max_packets && bytes <= max_bytes {
+                    return true;
+                }
+                packets -= 1;
+                bytes -= packet.len as usize;
+                carrier.overflowed(packet);
+                false
+            });
+        }
+    }
+
+    /// The socket with the most bytes waiting.
+    fn greediest(&mut self) -> Option<u32> {
+        self.tallies.clear();
+        for packet in &self.packets {
+            let len = packet.len as usize;
+            match self.tallies.iter_mut().find(|(socket, _)| *socket == packet.socket) {
+                Some((_, bytes)) => *bytes += len,
+                None => self.tallies.push((packet.socket, len)),
+            }
+        }
+        self.tallies.iter().max_by_key(|(_, bytes)| *bytes).map(|(socket, _)| *socket)
     }
 
     /// How many packets from `next` on can go out together; 0 if the first must be cut by us.
@@ -144,7 +201,8 @@ impl Outbox {
     fn run_at(&self, next: usize, carrier: &impl Carrier) -> usize {
         let socket = self.packets[next].socket;
         let fits = |packet: &&Packet| {
-            packet.socket == socket && (packet.segment.is_none() || carrier.can_segment(packet))
+            packet.socket == socket
+                && (packet.segment.is_none() || !packet.cut && carrier.can_segment(packet))
         };
         self.packets[next..].iter().take_while(fits).count()
     }
@@ -163,10 +221,12 @@ impl Outbox {
     fn compact(&mut self) {
         self.used = 0;
         for packet in &mut self.packets {
-            let start = packet.start as usize;
-            self.arena.copy_within(start..start + packet.len as usize, self.used);
-            packet.start = self.used as u32;
-            self.used += packet.len as usize;
+            let (start, len) = (packet.start as usize, packet.len as usize);
+            if start != self.used {
+                self.arena.copy_within(start..start + len, self.used);
+                packet.start = self.used as u32;
+            }
+            self.used += len;
         }
     }
 }
@@ -186,6 +246,7 @@ mod tests {
         segments: bool,
         sent: Vec<(u32, Vec<u8>)>,
         failed: usize,
+        overflowed: Vec<(u32, usize)>,
     }
 
     impl Carrier for Scripted {
@@ -203,6 +264,10 @@ mod tests {
         fn failed(&mut self, _packet: &Packet, _error: &io::Error) -> Decision {
             self.failed += 1;
             self.decision.unwrap_or(Decision::Drop)
+        }
+
+        fn overflowed(&mut self, packet: &Packet) {
+            self.overflowed.push((packet.socket, packet.len as usize));
         }
     }
 
@@ -283,7 +348,7 @@ mod tests {
 
     #[test]
     fn the_bound_is_kept() {
-        let mut outbox = Outbox::new(&Limits { batch: 2, ..Limits::default() });
+        let mut outbox = Outbox::new(&Limits { packets: 2, ..Limits::default() });
         assert!(outbox.push_parts(0, path(), b"head", b"body", 3));
         assert!(outbox.push_parts(0, path(), b"", &vec![7; 65_000], 0));
         assert!(!outbox.has_room() && !outbox.push_parts(0, path(), b"x", b"", 0));
@@ -296,5 +361,63 @@ mod tests {
         assert!(outbox.push_parts(0, path(), b"x", &vec![7; 65_000], 0));
         assert!(outbox.push_parts(0, path(), b"y", &vec![7; 60_000], 0));
         assert!(!outbox.has_room(), "fewer bytes are left than one packet may need");
+    }
+
+    #[test]
+    fn a_packet_the_kernel_will_not_cut_is_cut_here_and_the_next_is_not() {
+        let mut outbox = outbox(&[]);
+        for _ in 0..2 {
+            outbox.room()[..5].copy_from_slice(b"12345");
+            outbox.push(0, path(), 5, NonZeroU16::new(2), None);
+        }
+        let script = [Err(io::ErrorKind::InvalidInput)].into();
+        let mut carrier =
+            Scripted { script, decision: Some(Decision::Cut), segments: true, ..Scripted::default() };
+        outbox.flush(&mut carrier);
+        assert_eq!(texts(&carrier), ["12", "34", "5", "12345"]);
+    }
+
+    #[test]
+    fn what_stays_leaves_half_of_the_room() {
+        let limits = Limits { packets: 8, ..Limits::default() };
+        let mut outbox = Outbox::new(&limits);
+        let mut carrier = Scripted::default();
+        for round in 0..20 {
+            assert!(outbox.has_room(), "always, after a flush");
+            // Socket 1 says little and loses nothing; socket 0 says much.
+            let quiet: &[u32] = if round == 0 { &[1] } else { &[] };
+            for &socket in [0, 0, 0].iter().chain(quiet) {
+                assert!(outbox.push_parts(socket, path(), &[round], b"....", 0));
+            }
+            carrier.script = [Err(FULL), Err(FULL), Err(FULL)].into();
+            outbox.flush(&mut carrier);
+            assert!(outbox.packets.len() <= 4);
+        }
+        assert_eq!(carrier.overflowed.len(), 61 - 4);
+        assert!(carrier.overflowed.iter().all(|(socket, _)| *socket == 0));
+        carrier.script.clear();
+        outbox.flush(&mut carrier);
+        let newest: Vec<_> = carrier.sent.iter().map(|(socket, bytes)| (*socket, bytes[0])).collect();
+        assert_eq!(newest, [(1, 0), (0, 19), (0, 19), (0, 19)], "the oldest went, the order stays");
+
+        for size in [1_000, 65_000] {
+            let mut outbox = Outbox::new(&Limits { outbox: 0, ..Limits::default() });
+            for _ in 0..400 {
+                assert!(outbox.has_room(), "{size}");
+                assert!(outbox.push_parts(0, path(), b"", &vec![7; size], 0));
+                carrier.script = [Err(FULL)].into();
+                outbox.flush(&mut carrier);
+                assert!(outbox.used <= Limits::PACKET);
+            }
+        }
+    }
+
+    #[test]
+    fn a_closed_socket_takes_its_packets_along() {
+        let mut outbox = outbox(&[(0, "a"), (1, "b"), (0, "c"), (1, "d")]);
+        assert_eq!(outbox.forget(0), 2);
+        let mut carrier = Scripted::default();
+        outbox.flush(&mut carrier);
+        assert_eq!(texts(&carrier), ["b", "d"]);
     }
 }

@@ -86,16 +86,16 @@ impl Table {
         SocketKey { index, generation }
     }
 
-    /// Closes the socket that the machine calls `id`.
-    pub(super) fn close(&mut self, id: SocketId) -> bool {
+    /// Closes the socket that the machine calls `id`, and says which one it was.
+    pub(super) fn close(&mut self, id: SocketId) -> Option<u32> {
         let found =
             self.entries.iter().position(|entry| entry.as_ref().is_some_and(|entry| entry.id == Some(id)));
-        let Some(index) = found else { return false };
-        let Some(entry) = self.entries[index].take() else { return false };
+        let index = found?;
+        let entry = self.entries[index].take()?;
         self.by_local.remove(&entry.udp.bound());
         self.queue.retain(|&other| other as usize != index);
         self.version += 1;
-        true
+        Some(index as u32)
     }
 
     #[inline]

@@ -57,6 +57,11 @@ impl State {
         Ok(Self { v4: bound.is_ipv4() })
     }
 
+    /// How long the addresses of its family are.
+    fn name_len(&self) -> usize {
+        if self.v4 { size_of::<libc::sockaddr_in>() } else { NAME }
+    }
+
     /// `UDP_MAX_SEGMENTS` of older kernels; newer ones take twice as many.
     pub(super) fn max_segments(&self) -> usize {
         64
@@ -149,8 +154,14 @@ impl Inbox {
     #[inline]
     pub(crate) fn arrival(&self, index: usize, udp: &Udp) -> Result<Arrival<'_>, Flaw> {
         let header = &self.headers[..self.filled][index];
-        if header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0 {
-            return Err(Flaw::Truncated);
+        let flags = header.msg_hdr.msg_flags;
+        if flags & (libc::MSG_TRUNC | libc::MSG_CTRUNC) != 0 {
+            // Without its packet info nobody knows where it came to, or whether it is several.
+            return Err(if flags & libc::MSG_TRUNC != 0 { Flaw::Truncated } else { Flaw::Anonymous });
+        }
+        // What lies there is then an earlier datagram's.
+        if name_len(&header.msg_hdr) != udp.state.name_len() {
+            return Err(Flaw::Anonymous);
         }
         // SAFETY: `index < filled <= batch`. The kernel is not writing now, only `receive(&mut self)`
         // lets it, so shared references live as long as `&self` does.
@@ -250,7 +261,8 @@ fn write_control(control: &mut [u8; ancillary::CONTROL], udp: &Udp, packet: &Pac
     writer.used()
 }
 
-/// The next thing that the network, or the kernel itself, had to say about an earlier packet.
+/// The next thing that the network, or the kernel itself, had to say about a packet. Something that
+/// cannot be understood is an `InvalidData`, and gone.
 pub(crate) fn next_complaint(udp: &Udp) -> io::Result<Option<Complaint>> {
     let mut slot = Slot::EMPTY;
     let mut header = empty_header().msg_hdr;
@@ -267,17 +279,19 @@ pub(crate) fn next_complaint(udp: &Udp) -> io::Result<Option<Complaint>> {
         return if error.kind() == io::ErrorKind::WouldBlock { Ok(None) } else { Err(error) };
     }
     let told = ancillary::read_control(&slot.control[..control_len(&header)]);
-    let Some((fault, remote)) = told.error.zip(ancillary::read_name(&slot.name)) else {
-        return Err(io::ErrorKind::InvalidData.into());
-    };
-    Ok(Some(Complaint {
-        // About an ICMP message the kernel does not work out an address to answer from.
-        local: udp.local_for(told.destination, told.interface),
-        remote,
-        errno: fault.errno,
-        mtu: (fault.errno == libc::EMSGSIZE).then(|| u16::try_from(fault.info).unwrap_or(u16::MAX)),
-        from_network: matches!(fault.origin, libc::SO_EE_ORIGIN_ICMP | libc::SO_EE_ORIGIN_ICMP6),
-    }))
+    let fault = told.error.ok_or(io::ErrorKind::InvalidData)?;
+    let mtu = (fault.errno == libc::EMSGSIZE).then(|| u16::try_from(fault.info).unwrap_or(u16::MAX));
+    match fault.origin {
+        libc::SO_EE_ORIGIN_LOCAL => Ok(Some(Complaint::Own { mtu })),
+        libc::SO_EE_ORIGIN_ICMP | libc::SO_EE_ORIGIN_ICMP6 => {
+            let name = &slot.name[..name_len(&header)];
+            let remote = ancillary::read_name(name).ok_or(io::ErrorKind::InvalidData)?;
+            // About an ICMP message the kernel does not work out an address to answer from.
+            let local = udp.local_for(told.destination, told.interface);
+            Ok(Some(Complaint::Network { local, remote, errno: fault.errno, mtu }))
+        }
+        _ => Err(io::ErrorKind::InvalidData.into()),
+    }
 }
 
 fn set_option(socket: &UdpSocket, level: c_int, name: c_int, value: c_int) -> io::Result<()> {
@@ -299,6 +313,12 @@ fn set_option(socket: &UdpSocket, level: c_int, name: c_int, value: c_int) -> io
 #[allow(clippy::unnecessary_cast, reason = "it is `usize` in some and `u32` in others")]
 fn control_len(header: &msghdr) -> usize {
     (header.msg_controllen as usize).min(ancillary::CONTROL)
+}
+
+/// How much of the name the kernel has written; it says how long it would have been.
+#[inline]
+fn name_len(header: &msghdr) -> usize {
+    (header.msg_namelen as usize).min(NAME)
 }
 
 fn empty_header() -> mmsghdr {

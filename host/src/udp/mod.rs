@@ -11,7 +11,7 @@ use std::num::NonZeroU16;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
 use bradawl::machine::{Ecn, Path};
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 #[cfg(all(target_os = "linux", not(feature = "portable")))]
 mod ancillary;
@@ -98,6 +98,11 @@ impl Udp {
         self.bound
     }
 
+    /// Lets later sockets of this user share the port, which was ours alone while this was opened.
+    pub fn share(&self) -> io::Result<()> {
+        SockRef::from(&self.socket).set_reuse_port(true)
+    }
+
     /// Whether a packet from `local` leaves through this socket.
     pub(crate) fn serves(&self, local: &SocketAddr) -> bool {
         if self.wildcard {
@@ -140,14 +145,15 @@ impl AsRawFd for Udp {
     }
 }
 
-/// The address of ours that the system would use to reach `remote`. Sends nothing.
+/// The address of ours that the system would use to reach `remote`, with port 0, so that it can be
+/// bound. Sends nothing.
 ///
 /// ```
 /// let ours = bradawl_host::udp::source_for("127.0.0.1:3478".parse()?)?;
-/// assert_eq!(ours, std::net::Ipv4Addr::LOCALHOST);
+/// assert_eq!(ours, "127.0.0.1:0".parse()?);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub fn source_for(remote: SocketAddr) -> io::Result<IpAddr> {
+pub fn source_for(remote: SocketAddr) -> io::Result<SocketAddr> {
     let any: SocketAddr = if remote.is_ipv4() {
         (std::net::Ipv4Addr::UNSPECIFIED, 0).into()
     } else {
@@ -155,7 +161,9 @@ pub fn source_for(remote: SocketAddr) -> io::Result<IpAddr> {
     };
     let socket = UdpSocket::bind(any)?;
     socket.connect(remote)?;
-    Ok(socket.local_addr()?.ip())
+    let mut ours = socket.local_addr()?;
+    ours.set_port(0);
+    Ok(ours)
 }
 
 /// What a call to receive brought.
@@ -205,6 +213,8 @@ pub(crate) struct Packet {
     pub(crate) start: u32,
     pub(crate) len: u32,
     pub(crate) segment: Option<NonZeroU16>,
+    /// The segments are cut here, whatever the kernel can do.
+    pub(crate) cut: bool,
     pub(crate) ecn: Option<Ecn>,
     pub(crate) path: Path,
 }
@@ -213,16 +223,30 @@ impl Packet {
     pub(crate) fn bytes<'a>(&self, arena: &'a [u8]) -> &'a [u8] {
         &arena[self.start as usize..][..self.len as usize]
     }
+
+    /// How large it is on the wire, or the largest of its segments.
+    pub(crate) fn ip_len(&self) -> usize {
+        let headers = if self.path.remote.is_ipv4() { 20 + 8 } else { 40 + 8 };
+        headers + self.segment.map_or(self.len as usize, |size| size.get().into())
+    }
 }
 
-/// What the network or our own kernel had against a packet that was sent earlier.
+/// What somebody had against a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Complaint {
-    /// Unknown where only a wildcard socket's kernel could tell and did not.
-    pub(crate) local: Option<SocketAddr>,
-    pub(crate) remote: SocketAddr,
-    pub(crate) errno: i32,
-    pub(crate) mtu: Option<u16>,
-    /// It came from the network by ICMP, so it is not about the packet being sent right now.
-    pub(crate) from_network: bool,
+#[cfg_attr(
+    any(not(target_os = "linux"), feature = "portable"),
+    expect(dead_code, reason = "other systems do not say")
+)]
+pub(crate) enum Complaint {
+    /// ICMP, about a packet that left earlier. Anyone can forge it.
+    Network {
+        /// Unknown where only a wildcard socket's kernel could tell and did not.
+        local: Option<SocketAddr>,
+        remote: SocketAddr,
+        errno: i32,
+        mtu: Option<u16>,
+    },
+    /// Our own kernel, about the packet of the call that has just failed. It does not say which
+    /// path that was to take; whoever made the call knows.
+    Own { mtu: Option<u16> },
 }

@@ -2,6 +2,9 @@
 
 #![allow(dead_code, reason = "each test uses its part")]
 
+#[cfg(target_os = "linux")]
+pub(crate) mod network;
+
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -19,8 +22,12 @@ use std::collections::VecDeque;
 pub(crate) struct Echo {
     pub(crate) outgoing: VecDeque<(Path, Vec<u8>)>,
     pub(crate) requests: VecDeque<HostRequest>,
+    /// Asked as soon as something has arrived.
+    pub(crate) requests_on_arrival: VecDeque<HostRequest>,
     pub(crate) heard: Vec<Heard>,
     pub(crate) arrived: Vec<(Path, usize)>,
+    /// When it wants to be polled again.
+    pub(crate) wake: Option<Instant>,
     /// Only note what comes.
     pub(crate) silent: bool,
     /// Have the host forward it instead, with this head and so many zeros after it.
@@ -41,6 +48,7 @@ impl Machine for Echo {
 
     fn handle_input(&mut self, _now: Instant, path: Path, _meta: Meta, bytes: &[u8]) -> Verdict {
         self.arrived.push((path, bytes.len()));
+        self.requests.append(&mut self.requests_on_arrival);
         if let Some((head, pad)) = self.forward {
             let head = bradawl::machine::Head::new(head).expect("a short head");
             return Verdict::Forward { path, body: 1..bytes.len(), head, pad };
@@ -58,15 +66,18 @@ impl Machine for Echo {
             HostInput::TooBig { path, mtu } => self.heard.push(Heard::TooBig(path, mtu)),
             HostInput::Bound { id, result } => self.heard.push(Heard::Bound(id, result)),
             HostInput::Closed { id } => self.heard.push(Heard::Closed(id)),
-            HostInput::Connected { .. } | HostInput::Interfaces(_) | HostInput::ClockJumped(_) => {}
+            _ => {}
         }
     }
 
-    fn poll_output(&mut self, _now: Instant, buf: &mut [u8]) -> Output<usize> {
+    fn poll_output(&mut self, now: Instant, buf: &mut [u8]) -> Output<usize> {
         if let Some(request) = self.requests.pop_front() {
             return Output::Host(request);
         }
-        let Some((path, bytes)) = self.outgoing.pop_front() else { return Output::Idle(None) };
+        let Some((path, bytes)) = self.outgoing.pop_front() else {
+            self.wake = self.wake.filter(|wake| *wake > now);
+            return Output::Idle(self.wake);
+        };
         // A test may want to send more than a packet can hold.
         let len = bytes.len();
         buf[..len].copy_from_slice(&bytes);

@@ -1,5 +1,7 @@
 //! `check`: asks each mediator, over each address family it has, how it sees this host.
 
+use std::collections::BTreeMap;
+use std::io;
 use std::net::SocketAddr;
 
 use bradawl_host::cli::check::Inquiry;
@@ -7,42 +9,95 @@ use bradawl_host::cli::output::Printer;
 use bradawl_host::cli::peer::{Check, Server};
 use bradawl_host::cli::{Exit, Problem};
 use bradawl_tokio::EventLoop;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
-/// All that is waited for, names and answers together, ends with the timeout.
+/// All that is waited for, names and answers together, ends with the timeout. Names are resolved
+/// side by side, and whoever is known already is asked meanwhile.
 pub(crate) async fn run(arguments: &Check) -> Result<Exit, Problem> {
+    arguments.validate()?;
     let end = Instant::now() + arguments.timeout;
     let mut inquiry = Inquiry::new(Printer::new(arguments.json));
-    let mut driver = Inquiry::driver()?;
+    let mut names = Names::default();
+    let mut events = EventLoop::new(Inquiry::driver()?);
     for server in &arguments.mediator {
-        match timeout_at(end, resolve(server)).await {
-            Ok(Ok(addresses)) => {
+        match server {
+            Server::Address(address) => {
                 let left = end.saturating_duration_since(Instant::now());
-                for address in addresses {
-                    inquiry.ask(&mut driver, server, address, arguments.bind, left)?;
-                }
+                inquiry.ask(events.driver_mut(), server, *address, arguments.bind, left)?;
             }
-            Ok(Err(error)) => inquiry.unresolved(server, &error.to_string()),
-            Err(_) => inquiry.unresolved(server, "no answer"),
+            Server::Name(host, port) => names.resolve(server, host, *port),
         }
     }
-    let mut events = EventLoop::new(driver);
-    let answers = async {
-        while !inquiry.is_over() {
-            events.turn(&mut inquiry).await?;
+    let work = async {
+        while !(names.are_resolved() && inquiry.is_over()) {
+            tokio::select! {
+                (server, result) = names.next(), if !names.are_resolved() => match result {
+                    Ok(addresses) => {
+                        let left = end.saturating_duration_since(Instant::now());
+                        for address in addresses {
+                            inquiry.ask(events.driver_mut(), &server, address, arguments.bind, left)?;
+                        }
+                    }
+                    Err(error) => inquiry.unresolved(&server, &error.to_string()),
+                },
+                turned = events.turn(&mut inquiry) => turned.map_err(|error| {
+                    Problem::new(Exit::Failed, format!("cannot wait for sockets: {error}"))
+                })?,
+            }
         }
-        Ok::<_, std::io::Error>(())
+        Ok::<_, Problem>(())
     };
     // Time being up is not an error: what is unanswered then is reported as such.
-    if let Ok(Err(error)) = timeout_at(end + Inquiry::GRACE, answers).await {
-        return Err(Problem::new(Exit::Failed, format!("cannot wait for sockets: {error}")));
+    timeout_at(end + Inquiry::GRACE, work).await.unwrap_or(Ok(()))?;
+    for server in names.unresolved() {
+        inquiry.unresolved(server, "no answer");
     }
     inquiry.finish()
 }
 
+/// Names on their way to becoming addresses. Dropped, it leaves the system's resolver to itself.
+#[derive(Default)]
+struct Names {
+    asked: BTreeMap<usize, Server>,
+    tasks: JoinSet<(usize, io::Result<Vec<SocketAddr>>)>,
+}
+
+impl Names {
+    fn resolve(&mut self, server: &Server, host: &str, port: u16) {
+        let (number, host) = (self.asked.len(), host.to_owned());
+        self.asked.insert(number, server.clone());
+        self.tasks.spawn(async move { (number, addresses(&host, port).await) });
+    }
+
+    fn are_resolved(&self) -> bool {
+        self.asked.is_empty()
+    }
+
+    /// The next one that is done. May be dropped while it waits.
+    async fn next(&mut self) -> (Server, io::Result<Vec<SocketAddr>>) {
+        loop {
+            match self.tasks.join_next().await {
+                Some(Ok((number, result))) => {
+                    if let Some(server) = self.asked.remove(&number) {
+                        return (server, result);
+                    }
+                }
+                // None is cancelled, and one that panics is a bug: it stays unresolved.
+                Some(Err(_)) => {}
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    fn unresolved(&self) -> impl Iterator<Item = &Server> {
+        self.asked.values()
+    }
+}
+
 /// The first address of each family, which is what the system would try first.
-async fn resolve(server: &Server) -> std::io::Result<Vec<SocketAddr>> {
-    let all: Vec<_> = tokio::net::lookup_host((server.host(), server.port())).await?.collect();
+async fn addresses(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    let all: Vec<_> = tokio::net::lookup_host((host, port)).await?.collect();
     let first = |v4: bool| all.iter().find(|address| address.is_ipv4() == v4).copied();
     Ok([first(true), first(false)].into_iter().flatten().collect())
 }

@@ -20,7 +20,8 @@ pub(crate) async fn run(arguments: &Demo) -> Result<Exit, Problem> {
 
     let mediator = Mediator::start(&Plan { listen: loopback(), ..Plan::default() })?;
     printer.progress(format_args!("a mediator is listening on loopback:"));
-    printer.print(&Ready { udp: mediator.addresses() }).map_err(failed)?;
+    let unprintable = |error: std::io::Error| Problem::unprintable(&error);
+    printer.print(&Ready { udp: mediator.addresses() }).map_err(unprintable)?;
 
     printer.progress(format_args!("asking it how it sees us, over each address family:"));
     let servers = mediator.addresses().iter().map(|&address| Server::from(address)).collect();
@@ -28,7 +29,7 @@ pub(crate) async fn run(arguments: &Demo) -> Result<Exit, Problem> {
         check::run(&Check { mediator: servers, bind: None, timeout: TIMEOUT, json: arguments.json }).await;
 
     let stopped = Stopped(mediator.stop().map_err(failed)?);
-    printer.print(&stopped).map_err(failed)?;
+    printer.print(&stopped).map_err(unprintable)?;
     result
 }
 

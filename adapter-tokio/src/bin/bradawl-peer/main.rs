@@ -1,5 +1,7 @@
 //! The peer. So far it can ask mediators how the world sees this host.
 
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 mod check;
 mod demo;
 
@@ -7,20 +9,32 @@ use std::process::ExitCode;
 
 use bradawl_host::cli::peer::{Cli, Verb};
 use bradawl_host::cli::{self, Exit, Problem};
+use tokio::runtime::Builder;
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     let cli: Cli = match cli::parse() {
         Ok(cli) => cli,
         Err(code) => return code,
     };
+    let runtime = match Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return cli::finish(Err(Problem::new(Exit::Failed, error.to_string()))),
+    };
+    let result = runtime.block_on(run(&cli.verb));
+    // A name may still be resolving, on a thread that nothing can interrupt. Nobody waits for it.
+    runtime.shutdown_background();
+    cli::finish(result)
+}
+
+/// Does what was asked for, or stops when it is interrupted.
+async fn run(verb: &Verb) -> Result<Exit, Problem> {
     let work = async {
-        match &cli.verb {
+        match verb {
             Verb::Check(arguments) => check::run(arguments).await,
             Verb::Demo(arguments) => demo::run(arguments).await,
         }
     };
-    let result = tokio::select! {
+    tokio::select! {
         // The signal first, so that it is watched for before anything is done.
         biased;
         interrupted = tokio::signal::ctrl_c() => match interrupted {
@@ -28,6 +42,5 @@ async fn main() -> ExitCode {
             Err(error) => Err(Problem::new(Exit::Failed, format!("cannot watch for signals: {error}"))),
         },
         result = work => result,
-    };
-    cli::finish(result)
+    }
 }

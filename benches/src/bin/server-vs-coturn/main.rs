@@ -29,7 +29,7 @@ use server::Server;
 )]
 struct Options {
     /// Our server's binary.
-    #[arg(long, env = "BRADAWL_MEDIATOR", value_name = "PATH")]
+    #[arg(long, env = "BRADAWL_MEDIATOR_BIN", value_name = "PATH")]
     mediator: Option<PathBuf>,
     /// coturn's binary.
     #[arg(long, default_value = "turnserver", value_name = "PATH")]
@@ -79,7 +79,9 @@ fn run(options: &Options) -> Result<bool, String> {
     let ours = match (&options.mediator, options.only_coturn) {
         (_, true) => None,
         (Some(path), false) => Some(Server::ours(path)),
-        (None, false) => return Err("where is our server? --mediator PATH or BRADAWL_MEDIATOR".to_owned()),
+        (None, false) => {
+            return Err("where is our server? --mediator PATH or BRADAWL_MEDIATOR_BIN".to_owned());
+        }
     };
     let measured = rounds::run(options, &coturn, ours.as_ref())?;
     let mut met = true;
