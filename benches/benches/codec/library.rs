@@ -24,6 +24,16 @@ pub(crate) enum Row {
 }
 
 impl Row {
+    /// What every library of STUN messages can do.
+    pub(crate) const STUN: [Self; 6] = [
+        Self::IceDecode,
+        Self::IceEncode,
+        Self::SuccessDecode,
+        Self::SuccessEncode,
+        Self::SendDecode,
+        Self::SendEncode,
+    ];
+
     pub(crate) const ALL: [Self; 9] = [
         Self::IceDecode,
         Self::IceEncode,

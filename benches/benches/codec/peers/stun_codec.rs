@@ -63,14 +63,7 @@ impl StunCodec {
 impl Library for StunCodec {
     const NAME: &'static str = "stun_codec";
     type Protocol = ();
-    const ROWS: &'static [Row] = &[
-        Row::IceDecode,
-        Row::IceEncode,
-        Row::SuccessDecode,
-        Row::SuccessEncode,
-        Row::SendDecode,
-        Row::SendEncode,
-    ];
+    const ROWS: &'static [Row] = &Row::STUN;
     const NOTE: &'static str = "keyed per message, which is encoded three times";
 
     fn new() -> Self {

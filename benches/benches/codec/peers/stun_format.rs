@@ -46,14 +46,7 @@ fn length_with(written: &[u8], more: usize) -> [u8; 2] {
 impl Library for StunFormat {
     const NAME: &'static str = "stun-format";
     type Protocol = ();
-    const ROWS: &'static [Row] = &[
-        Row::IceDecode,
-        Row::IceEncode,
-        Row::SuccessDecode,
-        Row::SuccessEncode,
-        Row::SendDecode,
-        Row::SendEncode,
-    ];
+    const ROWS: &'static [Row] = &Row::STUN;
     const NOTE: &'static str = "integrity and fingerprint computed by the caller, key cached";
 
     fn new() -> Self {

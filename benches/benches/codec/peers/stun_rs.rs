@@ -33,14 +33,7 @@ impl StunRs {
 impl Library for StunRs {
     const NAME: &'static str = "stun-rs";
     type Protocol = ();
-    const ROWS: &'static [Row] = &[
-        Row::IceDecode,
-        Row::IceEncode,
-        Row::SuccessDecode,
-        Row::SuccessEncode,
-        Row::SendDecode,
-        Row::SendEncode,
-    ];
+    const ROWS: &'static [Row] = &Row::STUN;
     const NOTE: &'static str = "HMAC keyed per message";
 
     fn new() -> Self {
