@@ -31,7 +31,7 @@ fn address() -> SocketAddr {
 
 fn ice_request(buf: &mut [u8], key: &Key, which: Integrity) -> usize {
     Writer::new(buf, Class::Request, Method::BINDING, TransactionId::from(black_box(ID)))
-        .put(&Username(black_box("evtj:h6vY")))
+        .put(&Username(black_box(b"evtj:h6vY")))
         .put(&Priority(black_box(0x6e00_01ff)))
         .put(&IceControlling(black_box(0x932f_f9b1_5126_3b36)))
         .put(&Software(black_box("bradawl")))
