@@ -236,11 +236,12 @@ impl Nat {
     fn translate(&mut self, now: Instant, flow: Flow) -> Result<Flow, Dropped> {
         let key = Key::new(self.config.mapping, flow.protocol, flow.source, flow.destination);
         let death = now + self.config.lifetime;
-        if self.table.get_mut(key).is_none() {
+        if self.table.get_mut(key).is_some() {
+            self.table.refresh(key, death);
+        } else {
             let public = self.allocate(flow.protocol, flow.source, flow.destination)?;
             self.table.insert(Mapping::new(key, public, false), death);
         }
-        self.table.refresh(key, death);
         let mapping = self.table.get_mut(key).ok_or(Dropped::NoMapping)?;
         mapping.remember(self.config.filtering, flow.destination);
         Ok(Flow { source: mapping.public, ..flow })

@@ -239,22 +239,8 @@ fn mapped_address(message: &Message<'_>) -> Result<Option<SocketAddr>, BadAttrib
     Ok(message.find()?.map(|MappedAddress(mapped)| mapped))
 }
 
-/// The attributes of a Binding response that this client knows, be it only to ignore them. The
-/// addresses of RFC 3489 are among them: its servers are asked too.
+/// What a Binding response may carry. The addresses of RFC 3489 are among it: its servers are asked
+/// too.
 fn understood(kind: Kind) -> bool {
-    matches!(
-        kind,
-        Kind::MAPPED_ADDRESS
-            | Kind::XOR_MAPPED_ADDRESS
-            | Kind::SOURCE_ADDRESS
-            | Kind::CHANGED_ADDRESS
-            | Kind::USERNAME
-            | Kind::USERHASH
-            | Kind::ERROR_CODE
-            | Kind::UNKNOWN_ATTRIBUTES
-            | Kind::REALM
-            | Kind::NONCE
-            | Kind::PASSWORD_ALGORITHM
-            | Kind::PADDING
-    )
+    matches!(kind, Kind::SOURCE_ADDRESS | Kind::CHANGED_ADDRESS | Kind::PADDING) || kind.is_basic()
 }

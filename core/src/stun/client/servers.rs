@@ -120,13 +120,13 @@ impl Known {
 
     /// How an answer to a request with these very credentials was signed, if it was.
     pub(super) fn proof(&self, credentials: &Arc<Credentials>) -> Option<&Proof> {
-        let trust = self.trust.as_ref()?;
-        Arc::ptr_eq(&trust.credentials, credentials).then_some(&trust.proof)
+        self.trust.as_ref().filter(|trust| trust.is_with(credentials)).map(|trust| &trust.proof)
     }
 
     /// The same, unless it was refused since.
     pub(super) fn standing_proof(&self, credentials: &Arc<Credentials>) -> Option<&Proof> {
-        self.proof(credentials).filter(|_| self.trust.as_ref().is_some_and(|trust| !trust.refused))
+        let trust = self.trust.as_ref().filter(|trust| trust.is_with(credentials) && !trust.refused);
+        trust.map(|trust| &trust.proof)
     }
 
     /// An answer was signed like this.
@@ -136,10 +136,15 @@ impl Known {
 
     /// What was accepted is no longer.
     pub(super) fn refuse(&mut self, credentials: &Arc<Credentials>) {
-        if let Some(trust) = self.trust.as_mut().filter(|trust| Arc::ptr_eq(&trust.credentials, credentials))
-        {
+        if let Some(trust) = self.trust.as_mut().filter(|trust| trust.is_with(credentials)) {
             trust.refused = true;
         }
+    }
+}
+
+impl Trust {
+    fn is_with(&self, credentials: &Arc<Credentials>) -> bool {
+        Arc::ptr_eq(&self.credentials, credentials)
     }
 }
 

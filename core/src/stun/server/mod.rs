@@ -322,7 +322,7 @@ impl Reply {
         let understood = match (has_alternate, is_classic) {
             (true, _) => understood_with_alternate,
             (false, true) => understood_by_classic,
-            (false, false) => understood,
+            (false, false) => Kind::is_basic,
         };
         let mut unknown = request.not_understood(understood).peekable();
         if unknown.peek().is_some() {
@@ -354,31 +354,14 @@ impl fmt::Debug for StunServer {
     }
 }
 
-/// The attributes that a Binding request may carry and that this server knows, be it only to ignore
-/// them (RFC 8489 §6.3: known but unexpected).
-fn understood(kind: Kind) -> bool {
-    matches!(
-        kind,
-        Kind::MAPPED_ADDRESS
-            | Kind::USERNAME
-            | Kind::ERROR_CODE
-            | Kind::UNKNOWN_ATTRIBUTES
-            | Kind::REALM
-            | Kind::NONCE
-            | Kind::PASSWORD_ALGORITHM
-            | Kind::USERHASH
-            | Kind::XOR_MAPPED_ADDRESS
-    )
-}
-
-/// With RFC 5780 on top.
+/// What a Binding request may carry where an alternate address is offered (RFC 5780).
 fn understood_with_alternate(kind: Kind) -> bool {
-    matches!(kind, Kind::CHANGE_REQUEST | Kind::PADDING) || understood(kind)
+    matches!(kind, Kind::CHANGE_REQUEST | Kind::PADDING) || kind.is_basic()
 }
 
 /// RFC 3489 clients send CHANGE-REQUEST always, with nothing set when they want nothing.
 fn understood_by_classic(kind: Kind) -> bool {
-    kind == Kind::CHANGE_REQUEST || understood(kind)
+    kind == Kind::CHANGE_REQUEST || kind.is_basic()
 }
 
 impl Body {

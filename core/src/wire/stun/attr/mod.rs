@@ -77,6 +77,23 @@ impl Kind {
         self.0 < 0x8000
     }
 
+    /// Whether whoever speaks RFC 8489 knows it, be it only to ignore it where it is not expected
+    /// (§6.3). Of those that must be understood; the seals are not among the attributes.
+    pub(crate) const fn is_basic(self) -> bool {
+        matches!(
+            self,
+            Self::MAPPED_ADDRESS
+                | Self::USERNAME
+                | Self::ERROR_CODE
+                | Self::UNKNOWN_ATTRIBUTES
+                | Self::REALM
+                | Self::NONCE
+                | Self::PASSWORD_ALGORITHM
+                | Self::USERHASH
+                | Self::XOR_MAPPED_ADDRESS
+        )
+    }
+
     /// Whether it is one of the three that may close a message.
     #[inline]
     pub(super) const fn is_seal(self) -> bool {
