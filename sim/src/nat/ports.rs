@@ -1,127 +1,179 @@
 //! Which ports are taken and which one is next (RFC 4787 §4.2).
 
 use core::net::{IpAddr, SocketAddr};
-use core::ops::RangeInclusive;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use bradawl::rng::Rng;
 
-use super::{Allocation, Config, Fallback, Protocol};
+use super::range::PortRange;
+use super::table::Table;
+use super::{Allocation, Behaviour, Fallback, Protocol};
 
 /// The ports of all public addresses.
 #[derive(Debug)]
 pub(super) struct Ports {
-    taken: BTreeSet<(Protocol, IpAddr, u16)>,
+    /// What is in use. Empty where ports are overloaded: there only whole tuples are.
+    taken: BTreeMap<(Protocol, IpAddr), Bits>,
     /// Where the next sequential one is looked for.
     cursor: BTreeMap<(Protocol, IpAddr), u16>,
-    /// The block that each host was given on each address, by its number, and how many of its ports
-    /// are in use; and the numbers that are given.
-    blocks: BTreeMap<(IpAddr, IpAddr), (u16, u16)>,
-    given: BTreeSet<(IpAddr, u16)>,
+    /// The block that each host was given on each address, by its number, and how many of its mappings
+    /// are in it; and the numbers that are given.
+    blocks: BTreeMap<(IpAddr, IpAddr), (u16, u32)>,
+    given: BTreeMap<IpAddr, Bits>,
     start: u16,
+}
+
+/// Who needs a port, and where.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Need {
+    pub(super) protocol: Protocol,
+    pub(super) ip: IpAddr,
+    pub(super) inside: SocketAddr,
+    pub(super) remote: SocketAddr,
+    /// The port that would be best.
+    pub(super) wish: Option<u16>,
 }
 
 impl Ports {
     /// A NAT that was just switched on begins its sequence anywhere.
-    pub(super) fn new(config: &Config, rng: &mut Rng) -> Self {
-        let count = u64::from(config.ports.end() - config.ports.start()) + 1;
-        let start = config.ports.start() + rng.below(count) as u16;
+    pub(super) fn new(behaviour: &Behaviour, rng: &mut Rng) -> Self {
+        let offset = rng.below(u64::from(behaviour.ports.len()));
         Self {
-            taken: BTreeSet::new(),
+            taken: BTreeMap::new(),
             cursor: BTreeMap::new(),
             blocks: BTreeMap::new(),
-            given: BTreeSet::new(),
-            start,
+            given: BTreeMap::new(),
+            start: behaviour.ports.nth(offset as u32),
         }
     }
 
-    /// A port on `ip` for a new mapping of `inside`, marked as taken.
+    /// A port for a new mapping, marked as taken.
     pub(super) fn allocate(
         &mut self,
-        config: &Config,
+        behaviour: &Behaviour,
+        table: &Table,
         rng: &mut Rng,
-        protocol: Protocol,
-        ip: IpAddr,
-        inside: SocketAddr,
+        need: Need,
     ) -> Option<SocketAddr> {
-        let search =
-            Search { taken: &self.taken, protocol, ip, parity: config.parity.then_some(inside.port() % 2) };
-        let port = match config.allocation {
-            Allocation::Preserve(fallback) => match fallback {
-                _ if config.ports.contains(&inside.port()) && search.is_free(inside.port()) => inside.port(),
-                Fallback::Next => search.upwards(&config.ports, inside.port(), 1)?,
-                Fallback::Random => search.random(&config.ports, rng)?,
-            },
-            Allocation::Sequential { step } => {
-                let from = *self.cursor.get(&(protocol, ip)).unwrap_or(&self.start);
-                let port = search.upwards(&config.ports, from, step)?;
-                self.cursor.insert((protocol, ip), wrapping_step(&config.ports, port, step));
-                port
-            }
-            Allocation::Random => search.random(&config.ports, rng)?,
-            Allocation::Block { size } => {
-                let block = match self.blocks.get(&(inside.ip(), ip)) {
-                    Some(&(block, _)) => block,
-                    None => free_block(&self.given, config, rng, ip, size)?,
-                };
-                let port = search.random(&block_range(&config.ports, block, size), rng)?;
-                self.given.insert((ip, block));
-                self.blocks.entry((inside.ip(), ip)).or_insert((block, 0)).1 += 1;
-                port
-            }
+        let place = (need.protocol, need.ip);
+        let inside = need.inside.port();
+        let is_low = behaviour.well_known && inside < 1_024;
+        let block = match behaviour.allocation {
+            Allocation::Block { size } => Some((self.block(behaviour, rng, need, size)?, size)),
+            _ => None,
         };
-        self.taken.insert((protocol, ip, port));
-        Some(SocketAddr::new(ip, port))
+        let range = match block {
+            Some((block, size)) => block_range(behaviour.ports, block, size),
+            None if is_low && inside < 512 => PortRange { first: 1, last: 511 },
+            None if is_low => PortRange { first: 600, last: 1_023 },
+            None => behaviour.ports,
+        };
+        let search = Search {
+            taken: self.taken.get(&place),
+            table: table.is_exact().then_some(table),
+            need,
+            parity: behaviour.parity.then_some(inside % 2),
+        };
+        let suits = |&port: &u16| (is_low || range.contains(port)) && search.is_free(port);
+        let port = match (need.wish.filter(suits), behaviour.allocation) {
+            (Some(wish), _) => wish,
+            (None, Allocation::Preserve(_)) if suits(&inside) => inside,
+            (None, Allocation::Preserve(Fallback::Next)) => search.upwards(range, inside, 1)?,
+            (None, Allocation::Sequential { step }) => {
+                let from = *self.cursor.get(&place).unwrap_or(&self.start);
+                let port = search.upwards(range, from, step)?;
+                if range == behaviour.ports {
+                    self.cursor.insert(place, range.after(port, step));
+                }
+                port
+            }
+            (None, _) => search.random(range, rng)?,
+        };
+        if !behaviour.overload {
+            self.taken.entry(place).or_default().insert(port);
+        }
+        if let Some((block, _)) = block {
+            self.given.entry(need.ip).or_default().insert(block);
+            self.blocks.entry((need.inside.ip(), need.ip)).or_insert((block, 0)).1 += 1;
+        }
+        Some(SocketAddr::new(need.ip, port))
     }
 
     /// A mapping died. A host's block goes with its last one.
     pub(super) fn free(&mut self, protocol: Protocol, inside: IpAddr, public: SocketAddr) {
-        self.taken.remove(&(protocol, public.ip(), public.port()));
+        if let Some(taken) = self.taken.get_mut(&(protocol, public.ip())) {
+            taken.remove(public.port());
+        }
         let Some((block, used)) = self.blocks.get_mut(&(inside, public.ip())) else {
             return;
         };
         *used -= 1;
         if *used == 0 {
-            self.given.remove(&(public.ip(), *block));
+            if let Some(given) = self.given.get_mut(&public.ip()) {
+                given.remove(*block);
+            }
             self.blocks.remove(&(inside, public.ip()));
+        }
+    }
+
+    /// The number of the host's block: its own, or one that nobody has been given: a throw of the dice,
+    /// then upwards.
+    fn block(&self, behaviour: &Behaviour, rng: &mut Rng, need: Need, size: u16) -> Option<u16> {
+        if let Some(&(block, _)) = self.blocks.get(&(need.inside.ip(), need.ip)) {
+            return Some(block);
+        }
+        let count = behaviour.ports.len().div_ceil(u32::from(size));
+        let all = PortRange { first: 0, last: (count - 1) as u16 };
+        let start = rng.below(u64::from(count)) as u16;
+        match self.given.get(&need.ip) {
+            None => Some(start),
+            Some(given) if given.count >= count => None,
+            Some(given) => (0..count).map(|offset| all.after(start, offset as u16)).find(|&n| !given.has(n)),
         }
     }
 }
 
 /// What a free port has to be.
 struct Search<'a> {
-    taken: &'a BTreeSet<(Protocol, IpAddr, u16)>,
-    protocol: Protocol,
-    ip: IpAddr,
+    taken: Option<&'a Bits>,
+    /// Who uses which tuple, where that matters.
+    table: Option<&'a Table>,
+    need: Need,
     parity: Option<u16>,
 }
 
 impl Search<'_> {
     fn is_free(&self, port: u16) -> bool {
         self.parity.is_none_or(|parity| port % 2 == parity)
-            && !self.taken.contains(&(self.protocol, self.ip, port))
+            && !self.taken.is_some_and(|taken| taken.has(port))
+            && self.table.is_none_or(|table| {
+                let public = SocketAddr::new(self.need.ip, port);
+                table.user((self.need.protocol, public, self.need.remote)).is_none()
+            })
     }
 
     /// The first free one from `from` on, in steps, once round the range.
-    fn upwards(&self, range: &RangeInclusive<u16>, from: u16, step: u16) -> Option<u16> {
-        let count = u32::from(range.end() - range.start()) + 1;
-        let mut port = if range.contains(&from) { from } else { *range.start() };
-        for _ in 0..count {
+    fn upwards(&self, range: PortRange, from: u16, step: u16) -> Option<u16> {
+        // Where everything is taken nobody looks at it all again for each packet.
+        if self.taken.is_some_and(|taken| taken.count >= range.len()) && range.len() > 1_024 {
+            return None;
+        }
+        let mut port = if range.contains(from) { from } else { range.first };
+        for _ in 0..range.len() {
             if self.is_free(port) {
                 return Some(port);
             }
-            port = wrapping_step(range, port, step);
+            port = range.after(port, step);
         }
         None
     }
 
     /// A few throws of the dice; where nearly everything is taken, the first free one from there.
-    fn random(&self, range: &RangeInclusive<u16>, rng: &mut Rng) -> Option<u16> {
+    fn random(&self, range: PortRange, rng: &mut Rng) -> Option<u16> {
         const THROWS: usize = 16;
-        let count = u64::from(range.end() - range.start()) + 1;
-        let mut port = *range.start();
+        let mut port = range.first;
         for _ in 0..THROWS {
-            port = range.start() + rng.below(count) as u16;
+            port = range.nth(rng.below(u64::from(range.len())) as u32);
             if self.is_free(port) {
                 return Some(port);
             }
@@ -130,28 +182,40 @@ impl Search<'_> {
     }
 }
 
-fn wrapping_step(range: &RangeInclusive<u16>, port: u16, step: u16) -> u16 {
-    let count = u32::from(range.end() - range.start()) + 1;
-    let offset = (u32::from(port - range.start()) + u32::from(step)) % count;
-    range.start() + offset as u16
-}
-
 /// The ports of one block; the last may be shorter.
-fn block_range(range: &RangeInclusive<u16>, block: u16, size: u16) -> RangeInclusive<u16> {
-    let start = range.start() + block * size;
-    start..=start.saturating_add(size - 1).min(*range.end())
+fn block_range(range: PortRange, block: u16, size: u16) -> PortRange {
+    let first = range.first + block * size;
+    PortRange { first, last: first.saturating_add(size - 1).min(range.last) }
 }
 
-/// A block that nobody has been given: a throw of the dice, then upwards.
-fn free_block(
-    given: &BTreeSet<(IpAddr, u16)>,
-    config: &Config,
-    rng: &mut Rng,
-    ip: IpAddr,
-    size: u16,
-) -> Option<u16> {
-    let count = (u32::from(config.ports.end() - config.ports.start()) + 1).div_ceil(u32::from(size));
-    let start = rng.below(u64::from(count)) as u32;
-    let blocks = (0..count).map(|offset| ((start + offset) % count) as u16);
-    blocks.into_iter().find(|&block| !given.contains(&(ip, block)))
+/// A set of small numbers.
+#[derive(Debug, Default)]
+struct Bits {
+    words: Vec<u64>,
+    count: u32,
+}
+
+impl Bits {
+    fn has(&self, number: u16) -> bool {
+        self.words.get(usize::from(number / 64)).is_some_and(|word| word >> (number % 64) & 1 == 1)
+    }
+
+    fn insert(&mut self, number: u16) {
+        if self.has(number) {
+            return;
+        }
+        let index = usize::from(number / 64);
+        if index >= self.words.len() {
+            self.words.resize(index + 1, 0);
+        }
+        self.words[index] |= 1 << (number % 64);
+        self.count += 1;
+    }
+
+    fn remove(&mut self, number: u16) {
+        if self.has(number) {
+            self.words[usize::from(number / 64)] &= !(1 << (number % 64));
+            self.count -= 1;
+        }
+    }
 }

@@ -1,55 +1,19 @@
-//! The NATs, one test per behaviour, named after the requirement it shows: what a NAT does that has it
-//! and what one does that does not.
+//! RFC 4787, the requirements about mappings, ports, filters and hairpinning.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
-use bradawl::rng::Rng;
-use bradawl::time::{Duration, Instant};
 use bradawl_sim::nat::{
-    Allocation, Config, ConfigError, Dependence, Dropped, Fallback, Flow, Hairpin, Nat, Passed, Pooling,
+    Allocation, Behaviour, ConfigError, Dependence, Dropped, Fallback, Flow, Hairpin, Nat, Passed, Pooling,
+    PortRange,
 };
-use proptest::prelude::*;
+use bradawl_sim::units::Span;
 
-const HOST: &str = "10.0.0.7:5000";
-const PUBLIC: &str = "203.0.113.9";
-const PEERS: [&str; 3] = ["198.51.100.1:3478", "198.51.100.1:3479", "198.51.100.2:3478"];
-
-fn address(text: &str) -> SocketAddr {
-    text.parse().expect("an address")
-}
-
-fn ip(text: &str) -> IpAddr {
-    text.parse().expect("an address")
-}
-
-fn config() -> Config {
-    Config::new([ip(PUBLIC)])
-}
-
-fn nat(config: Config) -> Nat {
-    Nat::new(config, Rng::from_seed([7; 32])).expect("a NAT that can be")
-}
-
-fn at(secs: u64) -> Instant {
-    Instant::ZERO + Duration::from_secs(secs)
-}
-
-/// The public endpoint that a packet from `inside` to `peer` gets.
-fn out(nat: &mut Nat, now: Instant, inside: &str, peer: &str) -> Result<SocketAddr, Dropped> {
-    match nat.outbound(now, Flow::udp(address(inside), address(peer)))? {
-        Passed::Across(flow) => Ok(flow.source),
-        Passed::Hairpin(flow) => panic!("it turned round: {flow:?}"),
-    }
-}
-
-fn lets_in(nat: &mut Nat, now: Instant, source: &str, public: SocketAddr) -> Result<SocketAddr, Dropped> {
-    nat.inbound(now, Flow::udp(address(source), public)).map(|flow| flow.destination)
-}
+use super::{HOST, PEERS, PUBLIC, address, at, ip, lets_in, nat, out, rng};
 
 /// How many public endpoints one inside endpoint gets for three peers: two ports, two addresses.
 fn endpoints(mapping: Dependence) -> [SocketAddr; 3] {
-    let mut nat = nat(Config { mapping, allocation: Allocation::Random, ..config() });
+    let mut nat = nat(Behaviour { mapping, allocation: Allocation::Random, ..Behaviour::default() });
     PEERS.map(|peer| out(&mut nat, at(0), HOST, peer).expect("room"))
 }
 
@@ -65,9 +29,10 @@ fn rfc4787_req1_endpoint_independent_mapping() {
 
 #[test]
 fn rfc4787_req2_paired_pooling() {
-    let addresses = (1..=16).map(|last| IpAddr::from([203, 0, 113, last]));
+    let addresses: Vec<IpAddr> = (1..=16).map(|last| IpAddr::from([203, 0, 113, last])).collect();
     for (pooling, paired) in [(Pooling::Paired, true), (Pooling::Arbitrary, false)] {
-        let mut nat = nat(Config { pooling, ..Config::new(addresses.clone()) });
+        let mut nat =
+            Nat::new(Behaviour { pooling, ..Behaviour::default() }, addresses.clone(), rng()).unwrap();
         let used: BTreeSet<IpAddr> = (0..64)
             .map(|port| out(&mut nat, at(0), &format!("10.0.0.7:{}", 5_000 + port), PEERS[0]).unwrap().ip())
             .collect();
@@ -84,7 +49,7 @@ fn rfc4787_req3_no_port_overloading() {
         Allocation::Random,
         Allocation::Block { size: 64 },
     ] {
-        let mut nat = nat(Config { allocation, ..config() });
+        let mut nat = nat(Behaviour { allocation, ..Behaviour::default() });
         let given: BTreeSet<SocketAddr> = (1..=200)
             .map(|host| out(&mut nat, at(0), &format!("10.0.0.{host}:5000"), PEERS[0]).unwrap())
             .collect();
@@ -94,11 +59,12 @@ fn rfc4787_req3_no_port_overloading() {
 
 #[test]
 fn rfc4787_req3_port_preservation() {
-    let mut keeps = nat(config());
+    let mut keeps = nat(Behaviour::default());
     assert_eq!(out(&mut keeps, at(0), HOST, PEERS[0]).unwrap().port(), 5_000);
     let second = out(&mut keeps, at(0), "10.0.0.8:5000", PEERS[0]).unwrap();
     assert_ne!(second.port(), 5_000, "it is taken");
-    let mut upwards = nat(Config { allocation: Allocation::Preserve(Fallback::Next), ..config() });
+    let mut upwards =
+        nat(Behaviour { allocation: Allocation::Preserve(Fallback::Next), ..Behaviour::default() });
     let ports = ["10.0.0.7:5000", "10.0.0.8:5000", "10.0.0.9:5000"]
         .map(|host| out(&mut upwards, at(0), host, PEERS[0]).unwrap().port());
     assert_eq!(ports, [5_000, 5_001, 5_002]);
@@ -107,8 +73,9 @@ fn rfc4787_req3_port_preservation() {
 #[test]
 fn sequential_allocation_goes_on_in_steps_and_wraps_around() {
     for step in [1, 2, 7] {
-        let ports = 40_000..=40_099;
-        let mut nat = nat(Config { allocation: Allocation::Sequential { step }, ports, ..config() });
+        let ports = PortRange::from(40_000..=40_099);
+        let mut nat =
+            nat(Behaviour { allocation: Allocation::Sequential { step }, ports, ..Behaviour::default() });
         let given: Vec<u16> = (0..20)
             .map(|port| out(&mut nat, at(0), &format!("10.0.0.7:{}", 6_000 + port), PEERS[0]).unwrap().port())
             .collect();
@@ -119,8 +86,11 @@ fn sequential_allocation_goes_on_in_steps_and_wraps_around() {
 
 #[test]
 fn block_allocation_keeps_each_host_in_a_block_of_its_own() {
-    let mut nat =
-        nat(Config { allocation: Allocation::Block { size: 128 }, ports: 1_024..=65_535, ..config() });
+    let mut nat = nat(Behaviour {
+        allocation: Allocation::Block { size: 128 },
+        ports: PortRange::from(1_024..=65_535),
+        ..Behaviour::default()
+    });
     let mut block_of = |host: u8| -> BTreeSet<u16> {
         (0..100)
             .map(|port| out(&mut nat, at(0), &format!("10.0.0.{host}:{}", 6_000 + port), PEERS[0]).unwrap())
@@ -135,7 +105,7 @@ fn block_allocation_keeps_each_host_in_a_block_of_its_own() {
 #[test]
 fn rfc4787_req4_port_parity() {
     for parity in [true, false] {
-        let mut nat = nat(Config { allocation: Allocation::Random, parity, ..config() });
+        let mut nat = nat(Behaviour { allocation: Allocation::Random, parity, ..Behaviour::default() });
         let kept = (0..64)
             .filter(|port| {
                 let inside = format!("10.0.0.7:{}", 6_000 + port);
@@ -146,25 +116,26 @@ fn rfc4787_req4_port_parity() {
     }
 }
 
+/// RTP at an even port, its RTCP right above (RFC 4787 §4.2.3).
 #[test]
-fn rfc4787_req5_mappings_die_when_they_are_not_refreshed() {
-    let mut nat = nat(Config { lifetime: Duration::from_secs(120), ..config() });
-    let public = out(&mut nat, at(0), HOST, PEERS[0]).unwrap();
-    assert!(lets_in(&mut nat, at(119), PEERS[0], public).is_ok());
-    let mut deaf = self::nat(Config { refresh_inbound: false, ..config() });
-    let public = out(&mut deaf, at(0), HOST, PEERS[0]).unwrap();
-    assert_eq!(lets_in(&mut deaf, at(121), PEERS[0], public), Err(Dropped::NoMapping));
-    assert_eq!(deaf.mappings(at(121)).count(), 0);
-}
-
-#[test]
-fn rfc4787_req6_outbound_refresh_and_inbound_refresh_as_configured() {
-    for refresh_inbound in [true, false] {
-        let mut nat = nat(Config { refresh_inbound, ..config() });
-        let public = out(&mut nat, at(0), HOST, PEERS[0]).unwrap();
-        assert_eq!(out(&mut nat, at(100), HOST, PEERS[0]), Ok(public), "outbound always refreshes");
-        assert!(lets_in(&mut nat, at(200), PEERS[0], public).is_ok());
-        assert_eq!(lets_in(&mut nat, at(300), PEERS[0], public).is_ok(), refresh_inbound);
+fn rfc4787_req4_port_contiguity() {
+    for contiguity in [true, false] {
+        let mut nat = nat(Behaviour {
+            allocation: Allocation::Random,
+            parity: true,
+            contiguity,
+            ..Behaviour::default()
+        });
+        let together = (0..64)
+            .filter(|pair| {
+                let [even, odd] = [0, 1].map(|n| {
+                    let inside = format!("10.0.0.7:{}", 6_000 + 2 * pair + n);
+                    out(&mut nat, at(0), &inside, PEERS[0]).unwrap().port()
+                });
+                odd == even + 1
+            })
+            .count();
+        assert_eq!(together == 64, contiguity, "{together} of 64");
     }
 }
 
@@ -177,7 +148,7 @@ fn rfc4787_req8_filtering() {
         (Dependence::AddressAndPort, [true, false, false]),
     ] {
         for mapping in [Dependence::Endpoint, Dependence::Address, Dependence::AddressAndPort] {
-            let mut nat = nat(Config { mapping, filtering, ..config() });
+            let mut nat = nat(Behaviour { mapping, filtering, ..Behaviour::default() });
             let public = out(&mut nat, at(0), HOST, PEERS[0]).unwrap();
             let seen = strangers.map(|source| lets_in(&mut nat, at(1), source, public).is_ok());
             assert_eq!(seen, expected, "{mapping:?} × {filtering:?}");
@@ -187,7 +158,7 @@ fn rfc4787_req8_filtering() {
 
 #[test]
 fn nobody_gets_in_where_nobody_went_out() {
-    let mut nat = nat(Config { filtering: Dependence::Endpoint, ..config() });
+    let mut nat = nat(Behaviour { filtering: Dependence::Endpoint, ..Behaviour::default() });
     let port = address("203.0.113.9:5000");
     assert_eq!(lets_in(&mut nat, at(0), PEERS[0], port), Err(Dropped::NoMapping));
 }
@@ -199,7 +170,7 @@ fn rfc4787_req9_hairpinning_with_external_source() {
         (Hairpin::InternalSource, Some("10.0.0.8:6000")),
         (Hairpin::None, None),
     ] {
-        let mut nat = nat(Config { hairpin, filtering: Dependence::Endpoint, ..config() });
+        let mut nat = nat(Behaviour { hairpin, filtering: Dependence::Endpoint, ..Behaviour::default() });
         let public = out(&mut nat, at(0), HOST, PEERS[0]).unwrap();
         let turned = nat.outbound(at(0), Flow::udp(address("10.0.0.8:6000"), public));
         let expected = expected.map(|source| Passed::Hairpin(Flow::udp(address(source), address(HOST))));
@@ -210,7 +181,7 @@ fn rfc4787_req9_hairpinning_with_external_source() {
 /// A packet that turns round is filtered like any other that comes in.
 #[test]
 fn hairpinned_packets_are_filtered_too() {
-    let mut nat = nat(config());
+    let mut nat = nat(Behaviour::default());
     let (one, other) = (address(HOST), address("10.0.0.8:6000"));
     let public = out(&mut nat, at(0), HOST, PEERS[0]).unwrap();
     assert_eq!(nat.outbound(at(0), Flow::udp(other, public)), Err(Dropped::Filtered));
@@ -222,8 +193,8 @@ fn hairpinned_packets_are_filtered_too() {
 
 #[test]
 fn capacity_of_the_nat_and_of_one_host() {
-    let mut small = nat(Config { capacity: 10, ..config() });
-    let mut mean = nat(Config { per_host: 3, ..config() });
+    let mut small = nat(Behaviour { capacity: 10, ..Behaviour::default() });
+    let mut mean = nat(Behaviour { per_host: 3, ..Behaviour::default() });
     let made = |nat: &mut Nat, host: u8| {
         (0..20).filter(|n| out(nat, at(0), &format!("10.0.0.{host}:{}", 6_000 + n), PEERS[0]).is_ok()).count()
     };
@@ -237,7 +208,11 @@ fn capacity_of_the_nat_and_of_one_host() {
 
 #[test]
 fn a_nat_without_free_ports_drops_and_recovers() {
-    let mut nat = nat(Config { ports: 2_000..=2_003, allocation: Allocation::Random, ..config() });
+    let mut nat = nat(Behaviour {
+        ports: PortRange::from(2_000..=2_003),
+        allocation: Allocation::Random,
+        ..Behaviour::default()
+    });
     let hosts = ["10.0.0.1:9", "10.0.0.2:9", "10.0.0.3:9", "10.0.0.4:9"];
     assert!(hosts.iter().all(|host| out(&mut nat, at(0), host, PEERS[0]).is_ok()));
     assert_eq!(out(&mut nat, at(1), HOST, PEERS[0]), Err(Dropped::Ports));
@@ -248,8 +223,9 @@ fn a_nat_without_free_ports_drops_and_recovers() {
 #[test]
 fn cross_traffic_takes_ports() {
     let gap = |crowd| {
-        let sequential = Config { allocation: Allocation::Sequential { step: 1 }, crowd, ..config() };
-        let mut nat = nat(Config { mapping: Dependence::AddressAndPort, ..sequential });
+        let sequential =
+            Behaviour { allocation: Allocation::Sequential { step: 1 }, crowd, ..Behaviour::default() };
+        let mut nat = nat(Behaviour { mapping: Dependence::AddressAndPort, ..sequential });
         let first = out(&mut nat, at(0), HOST, PEERS[0]).unwrap().port();
         let second = out(&mut nat, at(10), HOST, PEERS[1]).unwrap().port();
         second.wrapping_sub(first)
@@ -261,7 +237,7 @@ fn cross_traffic_takes_ports() {
 
 #[test]
 fn a_reboot_forgets_everything() {
-    let mut nat = nat(config());
+    let mut nat = nat(Behaviour::default());
     let public = out(&mut nat, at(0), HOST, PEERS[0]).unwrap();
     nat.reboot();
     assert_eq!(lets_in(&mut nat, at(0), PEERS[0], public), Err(Dropped::NoMapping));
@@ -270,7 +246,7 @@ fn a_reboot_forgets_everything() {
 
 #[test]
 fn udp_and_tcp_have_ports_of_their_own() {
-    let mut nat = nat(config());
+    let mut nat = nat(Behaviour::default());
     let (host, peer) = (address(HOST), address(PEERS[0]));
     for flow in [Flow::udp(host, peer), Flow::tcp(host, peer)] {
         let Ok(Passed::Across(out)) = nat.outbound(at(0), flow) else { panic!("{flow:?}") };
@@ -283,54 +259,28 @@ fn udp_and_tcp_have_ports_of_their_own() {
 
 #[test]
 fn impossible_nats_are_refused_with_the_reason() {
-    for (config, why) in [
-        (Config::new([]), ConfigError::NoAddress),
-        (Config::new([ip("0.0.0.0")]), ConfigError::Address),
-        (Config { ports: 0..=9, ..config() }, ConfigError::Ports),
-        (Config { ports: 5..=5, parity: true, ..config() }, ConfigError::Parity),
-        (Config { allocation: Allocation::Sequential { step: 0 }, ..config() }, ConfigError::Step),
-        (Config { allocation: Allocation::Block { size: 0 }, ..config() }, ConfigError::Step),
-        (Config { lifetime: Duration::ZERO, ..config() }, ConfigError::Lifetime),
-        (Config { crowd: 1_000_000, ..config() }, ConfigError::Crowd),
+    let usual = Behaviour::default;
+    for (behaviour, why) in [
+        (Behaviour { ports: PortRange { first: 0, last: 9 }, ..usual() }, ConfigError::Ports),
+        (Behaviour { ports: PortRange { first: 9, last: 8 }, ..usual() }, ConfigError::Ports),
+        (Behaviour { ports: PortRange { first: 5, last: 5 }, parity: true, ..usual() }, ConfigError::Parity),
+        (Behaviour { allocation: Allocation::Sequential { step: 0 }, ..usual() }, ConfigError::Step),
+        (Behaviour { allocation: Allocation::Block { size: 0 }, ..usual() }, ConfigError::Step),
+        (Behaviour { lifetime: Span::ZERO, ..usual() }, ConfigError::Lifetime),
+        (Behaviour { unreplied: Some(Span::ZERO), ..usual() }, ConfigError::Lifetime),
+        (Behaviour { filter_lifetime: Some(Span::ZERO), ..usual() }, ConfigError::Lifetime),
+        (Behaviour { tcp_established: Span::ZERO, ..usual() }, ConfigError::Lifetime),
+        (Behaviour { crowd: 1_000_000, ..usual() }, ConfigError::Crowd),
+        (Behaviour { capacity: u32::MAX, ..usual() }, ConfigError::Capacity),
     ] {
-        assert_eq!(Nat::new(config, Rng::from_seed([0; 32])).map(drop), Err(why));
+        assert_eq!(behaviour.check(), Err(why));
+        assert_eq!(Nat::new(behaviour, vec![ip(PUBLIC)], rng()).map(drop), Err(why));
     }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
-
-    /// What goes out can be answered at once by whom it went to, whatever the NAT; and the same seed
-    /// and packets give the same ports.
-    #[test]
-    fn answers_come_back(
-        mapping in 0usize..3, filtering in 0usize..3, allocation in 0usize..5, crowd in 0u32..20, seed: u8,
-        packets in proptest::collection::vec((1u8..5, 0u16..5, 0usize..3, 0u64..20), 1..40),
-    ) {
-        let kinds = [Dependence::Endpoint, Dependence::Address, Dependence::AddressAndPort];
-        let allocations = [
-            Allocation::Preserve(Fallback::Next),
-            Allocation::Preserve(Fallback::Random),
-            Allocation::Sequential { step: 3 },
-            Allocation::Random,
-            Allocation::Block { size: 16 },
-        ];
-        let config = Config {
-            mapping: kinds[mapping], filtering: kinds[filtering], allocation: allocations[allocation], crowd,
-            ..config()
-        };
-        let mut nats = [0, 1].map(|_| Nat::new(config.clone(), Rng::from_seed([seed; 32])).unwrap());
-        let mut now = Instant::ZERO;
-        for (host, port, peer, pause) in packets {
-            now += Duration::from_millis(pause * 100);
-            let inside = address(&format!("10.0.0.{host}:{}", 5_000 + port));
-            let flow = Flow::udp(inside, address(PEERS[peer]));
-            let [first, second] = nats.each_mut().map(|nat| nat.outbound(now, flow));
-            prop_assert_eq!(first, second);
-            let Ok(Passed::Across(across)) = first else { return Err(TestCaseError::fail("dropped")) };
-            let back = nats.each_mut().map(|nat| nat.inbound(now, Flow::udp(across.destination, across.source)));
-            prop_assert_eq!(back[0].map(|flow| flow.destination), Ok(inside));
-            prop_assert_eq!(back[0], back[1]);
-        }
+    for (addresses, why) in [
+        (vec![], ConfigError::NoAddress),
+        (vec![ip("0.0.0.0")], ConfigError::Address),
+        (vec![ip(PUBLIC), ip("ff02::1")], ConfigError::Address),
+    ] {
+        assert_eq!(Nat::new(usual(), addresses, rng()).map(drop), Err(why));
     }
 }
