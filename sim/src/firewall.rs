@@ -44,6 +44,16 @@ pub enum Outbound {
 
 impl Default for Firewall {
     fn default() -> Self {
-        Self { inbound: Inbound::Open, outbound: Outbound::All, lifetime: Span::from_secs(60), reject: false }
+        Self::OPEN
     }
+}
+
+impl Firewall {
+    /// It lets everything pass: the default.
+    pub const OPEN: Self = Self {
+        inbound: Inbound::Open,
+        outbound: Outbound::All,
+        lifetime: Span::from_secs(60),
+        reject: false,
+    };
 }
