@@ -168,6 +168,11 @@ impl Rate {
         if bits == 0 { Self(1) } else { Self(bits) }
     }
 
+    /// In bits per second.
+    pub const fn bits(self) -> u64 {
+        self.0
+    }
+
     /// How long so many bytes take.
     pub fn time_for(self, bytes: usize) -> Span {
         let bits = u128::from(bytes as u64) * 8 * 1_000_000;
