@@ -9,5 +9,6 @@ pub mod firewall;
 pub mod link;
 pub mod nat;
 pub mod scenario;
+pub mod tcp;
 pub mod trace;
 pub mod units;

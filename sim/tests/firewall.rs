@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 
 use bradawl::time::{Duration, Instant};
-use bradawl_sim::firewall::{Blocked, Firewall, Inbound, Outbound, Wall};
+use bradawl_sim::firewall::{Blocked, Firewall, Outbound, Wall};
 use bradawl_sim::nat::Flow;
 use bradawl_sim::units::Span;
 
