@@ -1,20 +1,65 @@
 //! A scenario: networks, what stands between them, hosts, and what goes wrong, as plain data.
 //!
-//! It is read from TOML ([`Scenario::from_toml`]), made up from bytes (`arbitrary`), made smaller
-//! (`shrink`), written back as TOML, and run (`World::new`). Names refer to one another; that they do,
-//! and that the whole can exist, is checked once, by `Scenario::check`.
+//! It is read from TOML ([`Scenario::from_toml`]), made up from bytes (`arbitrary`) or a seed
+//! ([`Scenario::random`]), made smaller ([`shrink`]), written back as TOML ([`Scenario::to_toml`]), and run
+//! (`World::new`). Names refer to one another; that they do, and that the whole can exist, is checked once,
+//! by [`Scenario::check`].
+
+mod address;
+mod check;
+mod fault;
+mod gateway;
+mod problem;
+mod text;
 
 use core::net::IpAddr;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::link::Quality;
+pub use address::{
+    CARRIER, HOME, INTERNET_GATEWAYS, INTERNET_HOSTS, INTERNET_HOSTS_V6, NETWORKS_V6, Subnet, SubnetError,
+};
+pub use fault::{Fault, Mishap};
+pub use gateway::GatewaySpec;
+pub use problem::Problem;
 
+use crate::link::Quality;
 use crate::units::Span;
 
 /// The network at the top, which everybody can name and nobody defines.
 pub const INTERNET: &str = "internet";
+
+/// How many bytes a scenario file has at most.
+pub const MAX_BYTES: usize = 256 * 1_024;
+/// How many hosts there are at most.
+pub const MAX_HOSTS: usize = 64;
+/// How many networks there are at most, and how many NATs of its own a scenario has.
+pub const MAX_NETWORKS: usize = 64;
+/// How many networks lie between a host and the internet at most.
+pub const MAX_DEPTH: usize = 8;
+/// How many interfaces a host has at most.
+pub const MAX_INTERFACES: usize = 16;
+/// How many addresses of a family a host can be given in one network.
+pub const MAX_ADDRESSES: usize = 2;
+/// How many public addresses a gateway has at most.
+pub const MAX_POOL: u8 = 16;
+/// How many things go wrong at most.
+pub const MAX_FAULTS: usize = 256;
+/// How many packets somebody evil sends per fault at most.
+pub const MAX_EVIL: u16 = 1_000;
+/// How long a name is at most.
+pub const MAX_NAME: usize = 40;
+/// How short a run is at least.
+pub const MIN_TIME: Span = Span::from_millis(1);
+/// How long a run is at most, and everything that lasts.
+pub const MAX_TIME: Span = Span::from_secs(24 * 3_600);
+/// How long a link delays a packet at most, for each of its reasons.
+pub const MAX_DELAY: Span = Span::from_secs(60);
+/// How many bytes wait for a link at most.
+pub const MAX_QUEUE: u32 = 64 * 1_024 * 1_024;
+/// The smallest packet limit of a link: what every host has to accept (RFC 1122 §3.3.2).
+pub const MIN_MTU: u16 = 576;
 
 /// A world to be run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -46,16 +91,6 @@ pub struct Scenario {
     pub faults: Vec<Fault>,
 }
 
-/// A NAT or firewall: one of the catalogue, or of RFC 4787's defaults, with changes.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct GatewaySpec {
-    /// Which one of the catalogue it is like.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub like: Option<String>,
-    // … every axis of `nat::Behaviour` and of `Firewall` as an `Option`, `None` meaning "as that one".
-}
-
 /// A network, and what stands between it and the one it is in.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -65,14 +100,14 @@ pub struct NetworkSpec {
     pub outside: String,
     /// Its gateway: a name in `nats` or in the catalogue.
     pub behind: String,
-    /// Whether it has IPv6, globally routed.
-    #[serde(default)]
+    /// Whether it has IPv6, globally routed, even if what it is behind does not say so.
+    #[serde(default, skip_serializing_if = "is_false")]
     pub ipv6: bool,
     /// Its IPv4 addresses, if they matter: `192.168.7.0/24`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub subnet: Option<String>,
+    pub subnet: Option<Subnet>,
     /// The way from its gateway to the network outside.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "text::is_perfect", serialize_with = "text::write_link")]
     pub link: Quality,
 }
 
@@ -82,10 +117,11 @@ pub struct NetworkSpec {
 pub struct HostSpec {
     /// What it runs.
     pub run: Program,
-    /// The networks it is in, an interface each.
-    #[serde(rename = "in")]
+    /// The networks it is in, an interface each. One may be written without brackets.
+    #[serde(rename = "in", deserialize_with = "text::read_names", serialize_with = "text::write_names")]
     pub networks: Vec<String>,
-    /// Its addresses, where they matter; one per network and family at most.
+    /// Its addresses, where they matter; each belongs to the first of its networks that can have it, and
+    /// has room for it ([`MAX_ADDRESSES`] per network and family). It gets the others by itself.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub addresses: Vec<IpAddr>,
     /// The host that it asks, where its program asks somebody.
@@ -95,10 +131,10 @@ pub struct HostSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peer: Option<String>,
     /// When it begins.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub start: Span,
     /// The way from each of its interfaces to the network.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "text::is_perfect", serialize_with = "text::write_link")]
     pub link: Quality,
 }
 
@@ -117,58 +153,6 @@ pub enum Program {
     Silent,
 }
 
-/// Something that goes wrong at some moment.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Fault {
-    /// When.
-    pub at: Span,
-    /// What.
-    #[serde(flatten)]
-    pub what: Mishap,
-}
-
-/// What can go wrong. Written as one key beside `at`: `reboot = "home"`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Mishap {
-    /// The links of a host or network carry nothing for a while: `{ of = "alice", for = "2 s" }`.
-    Down {
-        /// Whose.
-        of: String,
-        /// How long.
-        #[serde(rename = "for")]
-        time: Span,
-    },
-    /// A network's gateway forgets everything.
-    Reboot(String),
-    /// A host gets other addresses.
-    Readdress(String),
-    /// A host sleeps, and wakes with its clock moved: `{ of = "alice", for = "20 s" }`.
-    Sleep {
-        /// Whose.
-        of: String,
-        /// How long.
-        #[serde(rename = "for")]
-        time: Span,
-    },
-    /// A host's program is killed, and started again after a while.
-    Restart {
-        /// Whose.
-        of: String,
-        /// How long it is gone.
-        #[serde(rename = "for")]
-        time: Span,
-    },
-    /// Somebody on the internet sends a host so many packets: forged, replayed and garbled ones.
-    Evil {
-        /// To whom.
-        to: String,
-        /// How many.
-        packets: u16,
-    },
-}
-
 /// Bugs that can be planted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -179,10 +163,35 @@ pub enum Plant {
     StraySender,
 }
 
+impl Default for Scenario {
+    /// Nothing in it yet.
+    fn default() -> Self {
+        Self {
+            about: String::new(),
+            seed: 0,
+            time: Self::default_time(),
+            plant: None,
+            nats: BTreeMap::new(),
+            networks: BTreeMap::new(),
+            hosts: BTreeMap::new(),
+            faults: Vec::new(),
+        }
+    }
+}
+
 impl Scenario {
     const fn default_time() -> Span {
         Span::from_secs(30)
     }
+}
+
+fn is_zero(span: &Span) -> bool {
+    *span == Span::ZERO
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it over so")]
+fn is_false(it: &bool) -> bool {
+    !it
 }
 
 impl NetworkSpec {
