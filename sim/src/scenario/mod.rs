@@ -6,10 +6,12 @@
 //! by [`Scenario::check`].
 
 mod address;
+mod arbitrary;
 mod check;
 mod fault;
 mod gateway;
 mod problem;
+mod shrink;
 mod text;
 
 use core::net::IpAddr;
@@ -23,6 +25,7 @@ pub use address::{
 pub use fault::{Fault, Mishap};
 pub use gateway::GatewaySpec;
 pub use problem::Problem;
+pub use shrink::shrink;
 
 use crate::link::Quality;
 use crate::units::Span;
