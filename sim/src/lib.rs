@@ -5,10 +5,17 @@
 #![forbid(unsafe_code)]
 
 pub mod catalogue;
+pub mod check;
 pub mod firewall;
 pub mod link;
+mod log;
 pub mod nat;
+pub mod oracle;
+mod packet;
+pub mod program;
 pub mod scenario;
+pub mod script;
 pub mod tcp;
 pub mod trace;
 pub mod units;
+pub mod world;

@@ -56,6 +56,11 @@ impl Subnet {
         ip.to_bits() & mask(self.bits) == self.first.to_bits()
     }
 
+    /// How many leading bits name it.
+    pub const fn bits(self) -> u8 {
+        self.bits
+    }
+
     /// How many hosts can live in it, its gateway being one of them.
     pub const fn size(self) -> u32 {
         (1 << (32 - self.bits)) - 2

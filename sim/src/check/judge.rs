@@ -1,0 +1,129 @@
+//! At the end of a run: what became of each two that wanted to reach each other, and whether that is what
+//! had to become of them.
+
+use bradawl::time::{Duration, Instant};
+
+use super::{Checker, Invariant, Selected};
+use crate::oracle::Expectation;
+use crate::packet::HostId;
+use crate::trace::Strategy;
+
+/// What became of a pair.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PairOutcome {
+    /// The two.
+    pub hosts: (HostId, HostId),
+    /// What the oracle said.
+    pub expectation: Expectation,
+    /// What became of them.
+    pub outcome: Outcome,
+    /// How many datagrams the two sent until both had a path, or in all if they never had.
+    pub packets: u64,
+}
+
+/// What can become of a pair.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// They have a direct path.
+    Direct {
+        /// How it was won.
+        strategy: Strategy,
+        /// How long it took from the later one's start, or from the end of the last fault, until both had it.
+        after: Duration,
+    },
+    /// They have a path through a relay.
+    Relayed {
+        /// How long it took.
+        after: Duration,
+    },
+    /// They have none, and at least one of them says why.
+    Failed(&'static str),
+    /// They have none and say nothing.
+    Nothing,
+}
+
+impl Outcome {
+    /// Whether they have a direct path.
+    pub const fn is_direct(&self) -> bool {
+        matches!(self, Self::Direct { .. })
+    }
+}
+
+impl Checker {
+    /// Whether every pair has a path or has given up.
+    pub(crate) fn is_settled(&self, pairs: &[(HostId, HostId)]) -> bool {
+        pairs.iter().all(|&(a, b)| {
+            let [a, b] = [a, b].map(|host| &self.hosts[host.0 as usize]);
+            let both = a.selected.is_some() && b.selected.is_some();
+            both || a.failed.is_some() && b.failed.is_some()
+        })
+    }
+
+    /// Judges one pair. `patience` is how long the certain may take.
+    pub(crate) fn judge(
+        &mut self,
+        now: Instant,
+        (a, b): (HostId, HostId),
+        expectation: Expectation,
+        patience: Duration,
+    ) -> PairOutcome {
+        let [facts_a, facts_b] = [a, b].map(|host| &self.hosts[host.0 as usize]);
+        let outcome = match (facts_a.selected, facts_b.selected) {
+            (Some(ours), Some(theirs)) => self.both(ours, theirs, facts_a.started.max(facts_b.started)),
+            _ => facts_a.failed.or(facts_b.failed).map_or(Outcome::Nothing, Outcome::Failed),
+        };
+        let one_alone = facts_a.selected.xor(facts_b.selected);
+        let packets = facts_a.until_selected + facts_b.until_selected;
+        let began = self.last_fault.max(facts_a.started).max(facts_b.started);
+        let had_time = now > began + patience;
+
+        if let (Some(ours), Some(theirs)) = (facts_a.selected, facts_b.selected)
+            && now > ours.at.max(theirs.at) + patience
+            && !self.agree((a, ours), (b, theirs))
+        {
+            let detail = format!(
+                "host {} uses {} → {}, host {} uses {} → {}",
+                a.0, ours.local, ours.remote, b.0, theirs.local, theirs.remote
+            );
+            self.violate(now, Invariant::Agreement, detail);
+        }
+        if let Some(alone) = one_alone
+            && had_time
+            && now > alone.at + patience
+        {
+            let detail =
+                format!("hosts {} and {}: only one uses {} → {}", a.0, b.0, alone.local, alone.remote);
+            self.violate(now, Invariant::Agreement, detail);
+        }
+        match (&expectation, outcome) {
+            (Expectation::Certain(_), Outcome::Direct { after, .. }) if after <= patience => {}
+            (Expectation::Certain(_), _) if had_time => {
+                let detail = format!("hosts {} and {}: {outcome:?} within {patience:?}", a.0, b.0);
+                self.violate(now, Invariant::Certain, detail);
+            }
+            (Expectation::Impossible(why), Outcome::Direct { .. }) => {
+                let detail = format!("hosts {} and {}: {outcome:?} though {why}", a.0, b.0);
+                self.violate(now, Invariant::Impossible, detail);
+            }
+            _ => {}
+        }
+        PairOutcome { hosts: (a, b), expectation, outcome, packets }
+    }
+
+    fn both(&self, ours: Selected, theirs: Selected, started: Instant) -> Outcome {
+        let after = ours.at.max(theirs.at).since(self.last_fault.max(started));
+        match ours.strategy.max(theirs.strategy) {
+            Strategy::Relay => Outcome::Relayed { after },
+            strategy => Outcome::Direct { strategy, after },
+        }
+    }
+
+    /// Whether what one sends on its path arrives at the other on its own, seen from there; invariant 2
+    /// by what really happened to the packets.
+    fn agree(&self, (a, ours): (HostId, Selected), (b, theirs): (HostId, Selected)) -> bool {
+        let arrives = |from: HostId, path: Selected, to: HostId, seen: Selected| {
+            self.delivered.get(&(from, path.local, path.remote)) == Some(&(to, seen.local, seen.remote))
+        };
+        arrives(a, ours, b, theirs) && arrives(b, theirs, a, ours)
+    }
+}

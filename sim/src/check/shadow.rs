@@ -1,0 +1,181 @@
+//! What a NAT has promised, kept beside it: a second, smaller opinion on RFC 4787.
+//!
+//! It sees only what happens at the NAT, as a tap on both its sides would:
+//!
+//! * While a mapping lives (REQ-5), the same inside endpoint and as much of the peer as the mapping
+//!   behaviour looks at (REQ-1) gets the same public endpoint, and no new one is made.
+//! * Nothing comes in but from whom the filter lets in (REQ-8), and nothing that may come in is turned
+//!   away.
+//!
+//! It never says that a mapping must be dead, for a NAT may be generous; and of what depends on its
+//! neighbours (no capacity, no ports) it knows nothing.
+
+use core::net::{IpAddr, SocketAddr};
+use std::collections::{BTreeMap, BTreeSet};
+
+use bradawl::time::{Duration, Instant};
+
+use crate::nat::{Behaviour, Dependence, Dropped, Flow, Protocol};
+use crate::packet::{Body, Packet};
+use crate::trace::{Drop, What};
+
+type Peer = Option<(IpAddr, u16)>;
+
+#[derive(Debug)]
+pub(super) struct Shadow {
+    mapping: Dependence,
+    filtering: Dependence,
+    /// How long a mapping lives at least after a packet out.
+    lifetime: Duration,
+    /// How long somebody who was sent to may answer at least.
+    filter_lifetime: Duration,
+    /// Whether a packet out makes a mapping live longer.
+    is_refreshed: bool,
+    mappings: BTreeMap<(SocketAddr, Peer), Mapping>,
+    by_public: BTreeMap<SocketAddr, BTreeSet<(SocketAddr, Peer)>>,
+}
+
+#[derive(Debug)]
+struct Mapping {
+    public: SocketAddr,
+    /// Until then it lives for sure.
+    until: Instant,
+    /// Who was sent to, and until when they may answer for sure.
+    peers: BTreeMap<(IpAddr, u16), Instant>,
+}
+
+impl Shadow {
+    pub(super) fn new(behaviour: &Behaviour) -> Self {
+        let lifetime = [Some(behaviour.lifetime), behaviour.unreplied].into_iter().flatten().min();
+        let lifetime = lifetime.unwrap_or(behaviour.lifetime);
+        let filter_lifetime = behaviour.filter_lifetime.unwrap_or(lifetime).min(lifetime);
+        Self {
+            mapping: behaviour.mapping,
+            filtering: behaviour.filtering,
+            lifetime: lifetime.duration(),
+            filter_lifetime: filter_lifetime.duration(),
+            is_refreshed: behaviour.refresh_outbound,
+            mappings: BTreeMap::new(),
+            by_public: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.mappings.clear();
+        self.by_public.clear();
+    }
+
+    /// Something happened to a packet at the NAT; `Err` says what it did wrong.
+    pub(super) fn observe(&mut self, now: Instant, packet: &Packet, what: &What) -> Result<(), String> {
+        let flow = packet.flow;
+        if flow.protocol != Protocol::Udp
+            || !flow.source.is_ipv4()
+            || matches!(packet.body, Body::Error { .. })
+        {
+            return Ok(());
+        }
+        match *what {
+            What::Mapped { inside, public } => self.mapped(now, inside, public, flow.destination),
+            What::Crossed(to) if to.source != flow.source => self.went_out(now, flow, to.source),
+            What::Crossed(to) => self.came_in(now, flow, to.destination),
+            What::Dropped(Drop::Nat(why @ (Dropped::NoMapping | Dropped::Filtered))) => {
+                self.turned_away(now, flow, why)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn mapped(
+        &mut self,
+        now: Instant,
+        inside: SocketAddr,
+        public: SocketAddr,
+        peer: SocketAddr,
+    ) -> Result<(), String> {
+        let key = (inside, seen(self.mapping, peer));
+        match self.mappings.get(&key) {
+            Some(mapping) if now < mapping.until => Err(format!(
+                "REQ-1, REQ-5: {inside} gets {public} for {peer} while {} lives until {:?} at least",
+                mapping.public, mapping.until
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    fn went_out(&mut self, now: Instant, flow: Flow, public: SocketAddr) -> Result<(), String> {
+        let key = (flow.source, seen(self.mapping, flow.destination));
+        let until = now + self.lifetime;
+        let mapping = self.mappings.entry(key).or_insert(Mapping { public, until, peers: BTreeMap::new() });
+        if mapping.public != public {
+            let (old, lived) = (mapping.public, mapping.until);
+            self.forget(key);
+            self.by_public.entry(public).or_default().insert(key);
+            self.mappings.insert(key, Mapping { public, until, peers: BTreeMap::new() });
+            if now < lived {
+                return Err(format!("REQ-1: {} was {old} and is {public} for {}", key.0, flow.destination));
+            }
+        } else {
+            self.by_public.entry(public).or_default().insert(key);
+            if self.is_refreshed || now >= mapping.until {
+                mapping.until = until;
+            }
+        }
+        if let (Some(mapping), Some(peer)) =
+            (self.mappings.get_mut(&key), seen(self.filtering, flow.destination))
+        {
+            let until = mapping.until.min(now + self.filter_lifetime);
+            mapping.peers.insert(peer, until);
+        }
+        Ok(())
+    }
+
+    fn came_in(&mut self, now: Instant, flow: Flow, inside: SocketAddr) -> Result<(), String> {
+        let _ = now;
+        let Some(peer) = seen(self.filtering, flow.source) else { return Ok(()) };
+        let was_sent_to = self
+            .owners(flow.destination)
+            .any(|(key, mapping)| key.0 == inside && mapping.peers.contains_key(&peer));
+        if was_sent_to {
+            return Ok(());
+        }
+        Err(format!("REQ-8: {} reaches {inside} at {}, who never sent there", flow.source, flow.destination))
+    }
+
+    fn turned_away(&mut self, now: Instant, flow: Flow, why: Dropped) -> Result<(), String> {
+        let peer = seen(self.filtering, flow.source);
+        let may = self.owners(flow.destination).any(|(_, mapping)| {
+            let is_let_in = match peer {
+                None => true,
+                Some(peer) => mapping.peers.get(&peer).is_some_and(|&until| now < until),
+            };
+            now < mapping.until && is_let_in
+        });
+        if !may {
+            return Ok(());
+        }
+        Err(format!("REQ-5, REQ-8: {} is turned away from {}: {why}", flow.source, flow.destination))
+    }
+
+    fn owners(&self, public: SocketAddr) -> impl Iterator<Item = (&(SocketAddr, Peer), &Mapping)> {
+        let keys = self.by_public.get(&public).into_iter().flatten();
+        keys.filter_map(|key| Some((key, self.mappings.get(key)?)))
+            .filter(move |(_, mapping)| mapping.public == public)
+    }
+
+    fn forget(&mut self, key: (SocketAddr, Peer)) {
+        if let Some(mapping) = self.mappings.remove(&key)
+            && let Some(keys) = self.by_public.get_mut(&mapping.public)
+        {
+            keys.remove(&key);
+        }
+    }
+}
+
+/// What a NAT sees of a peer.
+fn seen(dependence: Dependence, peer: SocketAddr) -> Peer {
+    match dependence {
+        Dependence::Endpoint => None,
+        Dependence::Address => Some((peer.ip(), 0)),
+        Dependence::AddressAndPort => Some((peer.ip(), peer.port())),
+    }
+}

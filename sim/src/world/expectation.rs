@@ -1,0 +1,201 @@
+//! What the oracle has to know of a world: everything that stands between two hosts, on each way on which
+//! they might meet, and how long the certain may take.
+
+use core::net::IpAddr;
+
+use bradawl::time::Duration;
+
+use super::network::{NetworkId, Uplink};
+use super::{HostId, World};
+use crate::firewall::{Inbound, Outbound};
+use crate::link::Quality;
+use crate::nat::{Allocation, Behaviour, Dependence, Hairpin, Pooling};
+use crate::oracle::{Expectation, Side, plain};
+use crate::trace::Strategy;
+use crate::units::{Chance, Span};
+
+/// How likely it is that a port is preserved which nobody but chance takes: two hosts with the same one
+/// behind the same NAT are rare.
+const USUALLY_FREE: Chance = Chance::percent(98);
+
+/// Below this a path is luck even if it can be: keepalives come once a second.
+const SHORTEST_LIFETIME: Span = Span::from_secs(5);
+
+/// How many mappings a host of the scripts may need at once: sockets × (servers and addresses of the peer).
+const ENOUGH_MAPPINGS: u32 = 256;
+
+/// How slow a link may be before checks wait for one another.
+const SLOW: Span = Span::from_millis(20);
+
+/// An address of a host and the network that it is in.
+#[derive(Clone, Copy)]
+struct End {
+    network: NetworkId,
+    address: IpAddr,
+}
+
+impl World {
+    /// What must become of two hosts, and how long that may take (invariant 3).
+    pub(super) fn expectation(&self, (a, b): (HostId, HostId)) -> (Expectation, Duration) {
+        let links = self.links_between(a, b);
+        let one_way: Duration = links.iter().map(|link| link.delay.duration() + link.jitter.duration()).sum();
+        let loss = links.iter().map(|link| link.loss.ppm()).sum::<u32>();
+        let is_lossy = links.iter().any(|link| link.loss != Chance::NEVER);
+        let is_rough = links.iter().any(|link| {
+            let is_slow = link.rate.is_some_and(|rate| rate.time_for(200) > SLOW);
+            link.burst != Chance::NEVER || is_slow || link.mtu < 1_280 || link.hold > Span::from_secs(1)
+        });
+        let patience = super::setup::patience(one_way * 2, is_lossy);
+        let mut best: Option<Expectation> = None;
+        for ours in self.ends(a) {
+            for theirs in self.ends(b) {
+                if ours.address.is_ipv4() == theirs.address.is_ipv4() {
+                    let way = self.between(ours, theirs, self.hosts[a.0 as usize].server);
+                    best = Some(best.map_or(way, |best| best.or(way)));
+                }
+            }
+        }
+        let mut best = best.unwrap_or(Expectation::Impossible("they have no address family in common"));
+        // What a bad link makes unlikely is no fault of the peers.
+        if is_rough || loss > 100_000 {
+            best = match best {
+                Expectation::Certain(_) => Expectation::Probable(Chance::NEVER),
+                other => other,
+            };
+        }
+        (best, patience)
+    }
+
+    fn ends(&self, host: HostId) -> Vec<End> {
+        let ports = self.hosts[host.0 as usize].ports.iter();
+        ports
+            .flat_map(|port| port.addresses.iter().map(|&address| End { network: port.network, address }))
+            .collect()
+    }
+
+    /// All links that a packet between two hosts, or from them to their server, may have to take.
+    fn links_between(&self, a: HostId, b: HostId) -> Vec<&Quality> {
+        let servers = [a, b].map(|host| self.hosts[host.0 as usize].server);
+        let hosts = [Some(a), Some(b)].into_iter().chain(servers).flatten();
+        let mut links = Vec::new();
+        for host in hosts {
+            for port in &self.hosts[host.0 as usize].ports {
+                links.push(port.up.quality());
+                links.extend(self.uplinks(port.network).map(|uplink| uplink.up.quality()));
+            }
+        }
+        links
+    }
+
+    /// The gateways from a network outwards.
+    fn uplinks(&self, network: NetworkId) -> impl Iterator<Item = &Uplink> {
+        let uplink = |id: NetworkId| self.network(id).gateway.as_deref();
+        core::iter::successors(uplink(network), move |below| uplink(below.outside))
+    }
+
+    /// A network and those outside of it, up to the internet.
+    fn outwards(&self, network: NetworkId) -> Vec<NetworkId> {
+        let outer = self.uplinks(network).map(|uplink| uplink.outside);
+        core::iter::once(network).chain(outer).collect()
+    }
+
+    /// What must become of two addresses.
+    fn between(&self, a: End, b: End, server: Option<HostId>) -> Expectation {
+        let is_ipv4 = a.address.is_ipv4();
+        let (way_a, way_b) = (self.outwards(a.network), self.outwards(b.network));
+        let Some(meeting) = way_a.iter().find(|network| way_b.contains(network)).copied() else {
+            return Expectation::Impossible("there is no way between them");
+        };
+        if a.network == b.network {
+            return Expectation::Certain(Strategy::Host);
+        }
+        if !self.has_server(is_ipv4, server) {
+            return Expectation::Probable(Chance::NEVER);
+        }
+        let [side_a, side_b] = [a, b].map(|end| self.side(end, meeting, is_ipv4));
+        let (side_a, side_b) = match (side_a, side_b) {
+            (Err(why), _) | (_, Err(why)) => return why,
+            (Ok(a), Ok(b)) => (a, b),
+        };
+        let direct = plain(side_a, side_b);
+        // Above where they meet there may be one more NAT, which can turn their packets round.
+        let turned = self.uplinks(meeting).filter(|uplink| uplink.nat.is_some() && is_ipv4).last();
+        match turned.and_then(|uplink| uplink.nat.as_ref()) {
+            None => direct,
+            Some(nat) if nat.behaviour().hairpin == Hairpin::ExternalSource => {
+                let [over_a, over_b] = [a, b].map(|end| self.side(end, Self::INTERNET, is_ipv4));
+                match (over_a, over_b) {
+                    (Ok(over_a), Ok(over_b)) => direct.or(plain(over_a, over_b)),
+                    _ => direct,
+                }
+            }
+            Some(nat) if nat.behaviour().hairpin == Hairpin::InternalSource => {
+                direct.or(Expectation::Probable(Chance::NEVER))
+            }
+            Some(_) => direct,
+        }
+    }
+
+    fn has_server(&self, is_ipv4: bool, server: Option<HostId>) -> bool {
+        server.is_some_and(|server| {
+            self.hosts[server.0 as usize].addresses().any(|address| address.is_ipv4() == is_ipv4)
+        })
+    }
+
+    /// One side of a path that meets the other in the network `meeting`.
+    fn side(&self, end: End, meeting: NetworkId, is_ipv4: bool) -> Result<Side, Expectation> {
+        let mut side = Side::OPEN;
+        let mut at = end.network;
+        for uplink in self.uplinks(end.network) {
+            if at == meeting {
+                break;
+            }
+            at = uplink.outside;
+            let firewall = uplink.wall.firewall();
+            if firewall.outbound != Outbound::All {
+                return Err(Expectation::Impossible("a firewall blocks UDP"));
+            }
+            match uplink.nat.as_ref().filter(|_| is_ipv4) {
+                Some(nat) => add_nat(&mut side, nat.behaviour(), nat.addresses().len())?,
+                None if firewall.inbound == Inbound::Stateful => {
+                    side.filtering = Dependence::AddressAndPort;
+                    if firewall.lifetime < SHORTEST_LIFETIME {
+                        return Err(Expectation::Probable(Chance::NEVER));
+                    }
+                }
+                None => {}
+            }
+        }
+        // What the server sees means something in this network if nothing translates above it.
+        let is_translated = self.uplinks(meeting).any(|uplink| uplink.nat.is_some() && is_ipv4);
+        let has_own_address =
+            !self.uplinks(end.network).any(|uplink| uplink.nat.is_some()) || end.network == meeting;
+        side.is_known = !is_translated || has_own_address || self.realm(end.network) == self.realm(meeting);
+        Ok(side)
+    }
+}
+
+/// One more NAT on the way: it can only make things harder.
+fn add_nat(side: &mut Side, nat: &Behaviour, addresses: usize) -> Result<(), Expectation> {
+    let lifetimes = [Some(nat.lifetime), nat.unreplied, nat.filter_lifetime];
+    let is_fragile = lifetimes.into_iter().flatten().any(|lifetime| lifetime < SHORTEST_LIFETIME);
+    let keeps_open = nat.refresh_outbound || nat.refresh_inbound;
+    let has_room = nat.capacity.min(nat.per_host) >= ENOUGH_MAPPINGS && nat.crowd <= 100;
+    let has_ports = nat.ports.len() >= 4_096;
+    if is_fragile || !has_room || !has_ports || nat.early || !keeps_open {
+        return Err(Expectation::Probable(Chance::NEVER));
+    }
+    if nat.mapping != Dependence::Endpoint {
+        let preserves = nat.overload && matches!(nat.allocation, Allocation::Preserve(_)) && nat.crowd == 0;
+        let is_first = side.mapping == Dependence::Endpoint;
+        side.preserves = match (preserves && !nat.parity, is_first, side.preserves) {
+            (true, true, _) => Some(USUALLY_FREE),
+            (true, false, before) => before,
+            (false, ..) => None,
+        };
+    }
+    side.mapping = side.mapping.max(nat.mapping);
+    side.filtering = side.filtering.max(nat.filtering);
+    side.is_paired &= addresses == 1 || nat.pooling == Pooling::Paired;
+    Ok(())
+}
