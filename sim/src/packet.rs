@@ -110,6 +110,11 @@ impl Packet {
 }
 
 fn datagram_label(bytes: &[u8]) -> &'static str {
+    match bytes.get(..5) {
+        Some(b"join ") => return "join",
+        Some(b"meet ") => return "meet",
+        _ => {}
+    }
     match demux::Protocol::of(bytes) {
         Some(demux::Protocol::Stun) => {}
         Some(demux::Protocol::ChannelOrQuic) => return "channel data or quic",

@@ -49,8 +49,10 @@ impl Shadow {
         let lifetime = [Some(behaviour.lifetime), behaviour.unreplied].into_iter().flatten().min();
         let lifetime = lifetime.unwrap_or(behaviour.lifetime);
         let filter_lifetime = behaviour.filter_lifetime.unwrap_or(lifetime).min(lifetime);
+        // Where somebody from outside can take a tuple, no two destinations are promised the same.
+        let mapping = if behaviour.early { Dependence::AddressAndPort } else { behaviour.mapping };
         Self {
-            mapping: behaviour.mapping,
+            mapping,
             filtering: behaviour.filtering,
             lifetime: lifetime.duration(),
             filter_lifetime: filter_lifetime.duration(),

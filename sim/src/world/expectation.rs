@@ -46,6 +46,9 @@ impl World {
             link.burst != Chance::NEVER || is_slow || link.mtu < 1_280 || link.hold > Span::from_secs(1)
         });
         let patience = super::setup::patience(one_way * 2, is_lossy);
+        if ![a, b].into_iter().all(|host| self.reaches_server(host)) {
+            return (Expectation::Impossible("nobody can introduce them"), patience);
+        }
         let mut best: Option<Expectation> = None;
         for ours in self.ends(a) {
             for theirs in self.ends(b) {
@@ -64,6 +67,16 @@ impl World {
             };
         }
         (best, patience)
+    }
+
+    /// Whether a host can send to its server at all.
+    fn reaches_server(&self, host: HostId) -> bool {
+        let Some(server) = self.hosts[host.0 as usize].server else { return false };
+        self.ends(host).into_iter().any(|end| {
+            let families = self.hosts[server.0 as usize].addresses();
+            families.into_iter().any(|address| address.is_ipv4() == end.address.is_ipv4())
+                && self.uplinks(end.network).all(|uplink| uplink.wall.firewall().outbound == Outbound::All)
+        })
     }
 
     fn ends(&self, host: HostId) -> Vec<End> {

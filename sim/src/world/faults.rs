@@ -1,7 +1,7 @@
 //! What goes wrong on purpose, and the stranger who means harm.
 
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bradawl::time::Duration;
 
@@ -120,15 +120,12 @@ impl World {
     fn readdress(&mut self, host: HostId) {
         let ports = self.hosts[host.0 as usize].ports.len();
         for index in 0..ports {
+            let mut own: BTreeSet<IpAddr> = self.hosts[host.0 as usize].addresses().collect();
             let port = &self.hosts[host.0 as usize].ports[index];
             let (network, old) = (port.network, port.addresses.clone());
-            let realm = self.realm(network);
             let mut new = Vec::with_capacity(old.len());
             for address in old {
-                let other = match address {
-                    IpAddr::V4(_) => self.networks[realm.0 as usize].range.host_v4(),
-                    IpAddr::V6(_) => self.networks[network.0 as usize].range.host_v6(),
-                };
+                let other = self.new_address(network, address.is_ipv4(), &mut own);
                 // Where there is none left, it keeps what it has.
                 let other = other.unwrap_or(address);
                 self.unroute(network, address);

@@ -226,10 +226,12 @@ impl World {
                 return Err(InvalidWorld::Taken(address));
             }
         }
-        for (index, port) in ports.iter_mut().enumerate() {
-            self.complete(port, setup.count)?;
-            for &address in &port.addresses {
-                self.route(port.network, address, Owner::Host(id, index));
+        for index in 0..ports.len() {
+            let mut own: BTreeSet<IpAddr> =
+                ports.iter().flat_map(|port| port.addresses.iter().copied()).collect();
+            self.complete(&mut ports[index], setup.count, &mut own)?;
+            for &address in &ports[index].addresses {
+                self.route(ports[index].network, address, Owner::Host(id, index));
             }
         }
         self.hosts.push(Host {
@@ -293,18 +295,41 @@ impl World {
     }
 
     /// Adds what an interface still lacks to have `count` addresses of each family.
-    fn complete(&mut self, port: &mut Port, count: u8) -> Result<(), InvalidWorld> {
-        let realm = self.realm(port.network);
+    fn complete(
+        &mut self,
+        port: &mut Port,
+        count: u8,
+        own: &mut BTreeSet<IpAddr>,
+    ) -> Result<(), InvalidWorld> {
         let have = |port: &Port, is_ipv4| port.addresses.iter().filter(|ip| ip.is_ipv4() == is_ipv4).count();
         for _ in have(port, true)..usize::from(count) {
-            let address = self.networks[realm.0 as usize].range.host_v4();
-            port.addresses.push(address.ok_or(InvalidWorld::NoAddress)?);
+            port.addresses.push(self.new_address(port.network, true, own).ok_or(InvalidWorld::NoAddress)?);
         }
         for _ in have(port, false)..usize::from(count) {
             // Where there is no IPv6 there are no addresses to lack.
-            port.addresses.extend(self.networks[port.network.0 as usize].range.host_v6());
+            port.addresses.extend(self.new_address(port.network, false, own));
         }
         Ok(())
+    }
+
+    /// An address in a network for a host that has `own` already: where two homes have the same range,
+    /// they must not give it the same address twice.
+    pub(super) fn new_address(
+        &mut self,
+        network: NetworkId,
+        is_ipv4: bool,
+        own: &mut BTreeSet<IpAddr>,
+    ) -> Option<IpAddr> {
+        let realm = self.realm(network);
+        loop {
+            let address = match is_ipv4 {
+                true => self.networks[realm.0 as usize].range.host_v4(),
+                false => self.networks[network.0 as usize].range.host_v6(),
+            }?;
+            if own.insert(address) {
+                return Some(address);
+            }
+        }
     }
 
     pub(super) fn host_mut(&mut self, host: HostId) -> &mut Host {

@@ -143,6 +143,7 @@ impl Peer {
         if self.pairs.deselect() {
             self.todo.push_back(Todo::Say(Happened::Lost));
         }
+        self.pairs.clear();
         (self.began, self.join_at, self.met) = (None, None, None);
     }
 
@@ -306,6 +307,10 @@ impl Machine for Peer {
         }
         if self.stun.handle_input(now, path, meta, bytes) != Verdict::Unclaimed {
             return Verdict::Consumed;
+        }
+        // Who has not been introduced yet does not know its peer's checks from anybody's.
+        if self.met.is_none() {
+            return Verdict::Unclaimed;
         }
         self.pairs.handle_check(now, path, bytes)
     }
