@@ -159,6 +159,11 @@ impl Search<'_> {
             return None;
         }
         let mut port = if range.contains(from) { from } else { range.first };
+        if step == 1 && self.parity.is_none() && self.table.is_none() {
+            let Some(taken) = self.taken else { return Some(port) };
+            let upper = taken.first_free(port, range.last);
+            return upper.or_else(|| taken.first_free(range.first, port));
+        }
         for _ in 0..range.len() {
             if self.is_free(port) {
                 return Some(port);
@@ -200,6 +205,20 @@ impl Bits {
         self.words.get(usize::from(number / 64)).is_some_and(|word| word >> (number % 64) & 1 == 1)
     }
 
+    /// The first number from `first` to `last` that is not in it, 64 at a look.
+    fn first_free(&self, first: u16, last: u16) -> Option<u16> {
+        let mut number = u32::from(first);
+        while number <= u32::from(last) {
+            let word = self.words.get(number as usize / 64).copied().unwrap_or(0);
+            let free = (!word >> (number % 64)).trailing_zeros();
+            if free < 64 {
+                return u16::try_from(number + free).ok().filter(|&free| free <= last);
+            }
+            number = (number / 64 + 1) * 64;
+        }
+        None
+    }
+
     fn insert(&mut self, number: u16) {
         if self.has(number) {
             return;
@@ -217,5 +236,26 @@ impl Bits {
             self.words[usize::from(number / 64)] &= !(1 << (number % 64));
             self.count -= 1;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Bits;
+
+    #[test]
+    fn the_first_free_number_is_the_one_that_a_walk_finds() {
+        let mut bits = Bits::default();
+        for number in (60..200).chain([300, 65_534, 65_535]).filter(|number| *number != 150) {
+            bits.insert(number);
+        }
+        for first in (0..400).chain(65_500..=u16::MAX) {
+            for last in [first, first.saturating_add(70), u16::MAX] {
+                let walked = (first..=last).find(|&number| !bits.has(number));
+                assert_eq!(bits.first_free(first, last), walked, "{first} to {last}");
+            }
+        }
+        bits.remove(100);
+        assert_eq!((bits.first_free(60, 199), bits.count), (Some(100), 141));
     }
 }

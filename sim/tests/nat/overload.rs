@@ -1,6 +1,6 @@
 //! Port overloading, and connection tracking as netfilter does it.
 
-use bradawl_sim::nat::{Allocation, Behaviour, Dependence, Dropped, Fallback, Flow, PortRange};
+use bradawl_sim::nat::{Allocation, Behaviour, Dependence, Dropped, Fallback, Flow, Passed, PortRange};
 use bradawl_sim::units::Span;
 
 use super::{HOST, OTHER, PEERS, address, at, lets_in, nat, out, out_as};
@@ -150,4 +150,17 @@ fn rfc4787_req3b_well_known_ports() {
     }
     let mut without = nat(Behaviour::default());
     assert!(out(&mut without, at(0), "10.0.0.7:80", PEERS[0]).unwrap().port() >= 1_024);
+}
+
+/// Two behind one such NAT reach each other by public endpoints, as soon as both have sent.
+#[test]
+fn hairpinning_with_overloaded_ports() {
+    let mut nat = nat(preserving());
+    let (one, two) = (address("10.0.0.7:5001"), address("10.0.0.8:5002"));
+    let [mine, theirs] = [address("203.0.113.9:5001"), address("203.0.113.9:5002")];
+    assert!(nat.outbound(at(0), Flow::udp(one, theirs)).is_err());
+    let passed = nat.outbound(at(0), Flow::udp(two, mine));
+    assert_eq!(passed, Ok(Passed::Hairpin(Flow::udp(theirs, one))));
+    let passed = nat.outbound(at(0), Flow::udp(one, theirs));
+    assert_eq!(passed, Ok(Passed::Hairpin(Flow::udp(mine, two))));
 }

@@ -235,6 +235,21 @@ fn cross_traffic_takes_ports() {
     assert!((900..=1_100).contains(&moved), "{moved} of about 1,000");
 }
 
+/// Whoever draws a picture learns of each new mapping once, and of no stranger's.
+#[test]
+fn a_new_mapping_is_told_once() {
+    for (overload, mapping) in [(false, Dependence::Endpoint), (true, Dependence::AddressAndPort)] {
+        let mut nat = nat(Behaviour { overload, mapping, crowd: 100, ..Behaviour::default() });
+        let public = out(&mut nat, at(0), HOST, PEERS[0]).unwrap();
+        assert_eq!(nat.take_opened(), Some((address(HOST), public)));
+        assert_eq!(nat.take_opened(), None);
+        out(&mut nat, at(10), HOST, PEERS[0]).unwrap();
+        assert_eq!(nat.take_opened(), None);
+        let second = out(&mut nat, at(10), HOST, PEERS[1]).unwrap();
+        assert_eq!(nat.take_opened(), overload.then_some((address(HOST), second)));
+    }
+}
+
 #[test]
 fn a_reboot_forgets_everything() {
     let mut nat = nat(Behaviour::default());
