@@ -13,6 +13,7 @@ pub mod nat;
 pub mod oracle;
 mod packet;
 pub mod program;
+pub mod report;
 pub mod scenario;
 pub mod script;
 pub mod tcp;
