@@ -120,7 +120,7 @@ fn what_is_worse_is_said_in_a_line() {
         found,
         [
             "open × home: median time to connect (peer-reflexive) 67 ms → 90 ms",
-            "open × linux: median packets 32 → 1000",
+            "open × linux: median packets 32 → 1,000",
             "full-cone × full-cone: 1 run broke an invariant",
             "home × linux: direct 100.0 % → 90.0 %",
             "cgn × cgn: connected 100.0 % → 85.0 %",

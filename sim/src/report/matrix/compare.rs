@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::report::figures::{counted, lasted, tenths_of_percent};
+use crate::report::figures::{counted, grouped, lasted, tenths_of_percent};
 
 use super::{Pair, Summary};
 
@@ -143,7 +143,10 @@ impl fmt::Display for Worse {
                 let [was, is] = [was, is].map(|&micros| lasted(micros.into()));
                 write!(f, "median time to connect ({strategy}) {was} → {is}")
             }
-            Self::Packets { was, is } => write!(f, "median packets {was} → {is}"),
+            Self::Packets { was, is } => {
+                let [was, is] = [was, is].map(|&packets| grouped(packets.into()));
+                write!(f, "median packets {was} → {is}")
+            }
         }
     }
 }

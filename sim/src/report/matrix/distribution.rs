@@ -40,6 +40,10 @@ const RIGHT: i64 = LEFT + WIDTH + 36;
 /// A picture of the times to connect of all pairs, a curve per strategy, with its median and the time that
 /// a hundredth exceeds.
 pub fn distribution_svg(matrix: &Matrix) -> String {
+    picture(matrix, &matrix.command)
+}
+
+pub(super) fn picture(matrix: &Matrix, command: &str) -> String {
     let times = matrix.times();
     let mut svg = Svg::default();
     svg.text("title", (24, 36), "Time to connect, by how the path was won");
@@ -62,7 +66,7 @@ pub fn distribution_svg(matrix: &Matrix) -> String {
     } else {
         y = table(&mut svg, &times, y);
     }
-    for line in wrapped(&matrix.command, ((RIGHT - 48) / width_mono("0", 11)) as usize) {
+    for line in wrapped(command, ((RIGHT - 48) / width_mono("0", 11)) as usize) {
         svg.text("code", (24, y + 6), &line);
         y += 16;
     }

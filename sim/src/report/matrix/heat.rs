@@ -55,6 +55,10 @@ pub(super) const SHEET: Sheet = Sheet {
 
 /// A picture of every pair: what its runs came to, and how many of a hundred are direct.
 pub fn svg(matrix: &Matrix) -> String {
+    picture(matrix, &matrix.command)
+}
+
+pub(super) fn picture(matrix: &Matrix, command: &str) -> String {
     let mut svg = Svg::default();
     svg.text("title", (24, 36), "Who reaches whom directly, in percent of runs");
     svg.text("dim", (24, 57), &matrix.scope());
@@ -71,7 +75,7 @@ pub fn svg(matrix: &Matrix) -> String {
     let legend_end = legend(&mut svg, (grid.left(), grid.bottom() + 20));
     let width = grid.width().max(legend_end).max(480);
     let mut y = grid.bottom() + 68;
-    for line in wrapped(&matrix.command, ((width - 48) / width_mono("0", 11)).max(20) as usize) {
+    for line in wrapped(command, ((width - 48) / width_mono("0", 11)).max(20) as usize) {
         svg.text("code", (24, y), &line);
         y += 16;
     }

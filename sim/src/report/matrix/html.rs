@@ -11,7 +11,7 @@ use super::{Matrix, Pair, distribution, heat};
 
 const STYLE: &str = "\
 :root{color-scheme:light dark}
-body{margin:0 auto;max-width:1120px;padding:24px 16px 64px;background:#ffffff;color:#1f2328;\
+body{margin:0 auto;max-width:1240px;padding:24px 16px 64px;background:#ffffff;color:#1f2328;\
 font:15px/1.5 system-ui,-apple-system,\"Segoe UI\",Roboto,\"DejaVu Sans\",sans-serif}
 h1{font-size:26px;margin:8px 0 2px}
 h2{font-size:19px;margin:40px 0 8px}
@@ -57,14 +57,14 @@ pub fn html(matrix: &Matrix) -> String {
     page.push_str(
         "<p>Each cell is filled in proportion to what its runs came to. Point at one for its numbers.</p>\n",
     );
-    figure(&heat::svg(matrix), &mut page);
+    figure(&heat::picture(matrix, ""), &mut page);
     page.push_str("<h2>Time to connect</h2>\n");
     page.push_str("<p>For every moment, the share of the paths of that kind that were won by then.</p>\n");
-    figure(&distribution::distribution_svg(matrix), &mut page);
+    figure(&distribution::picture(matrix, ""), &mut page);
     page.push_str(
         "<h2>Packets</h2>\n<p>What both sides sent until they had a path: the median, and below it ",
     );
-    page.push_str("what one run in a hundred exceeds. The darker, the more.</p>\n");
+    page.push_str("what one run in a hundred exceeds. The stronger the colour, the more.</p>\n");
     figure(&packets(matrix), &mut page);
     page.push_str("<h2>All pairs</h2>\n");
     table(matrix, &mut page);
@@ -92,7 +92,7 @@ fn tiles(matrix: &Matrix, page: &mut String) {
     page.push_str("</ul>\n");
 }
 
-/// The grid of the packets. A darker cell is twice as many, from eight on.
+/// The grid of the packets. A step in colour is four times as many: 16, 64, 256, 1,024.
 fn packets(matrix: &Matrix) -> String {
     let mut svg = Svg::default();
     let grid = Grid::new(&mut svg, &matrix.nats, 8);
@@ -108,7 +108,7 @@ fn packets(matrix: &Matrix) -> String {
             };
             let [a, b] = [cell.a, cell.b].map(|index| matrix.name(index));
             svg.titled(&format!("{a} × {b}: p50 {p50}, p99 {p99} packets"), |svg| {
-                let load = (p50.max(8) / 8).ilog2().min(4);
+                let load = ((p50.max(4) / 4).ilog2() / 2).min(4);
                 svg.rect(&format!("load{load}"), (x, y), Grid::CELL);
                 let (middle, width) = (x + Grid::CELL.0 / 2, 6);
                 svg.text("share", (middle, y + 20), &short(p50, width));

@@ -193,7 +193,7 @@ struct Total {
 }
 
 impl Cell {
-    /// `home × cgn` may be asked for by people who pronounce it; the parts of a cell in one sentence.
+    /// All of it but times and packets, in one sentence.
     fn sentence(&self, matrix: &Matrix) -> String {
         let mut text = format!(
             "{} × {}: of {}, {} direct, {} relayed, {} failed",
