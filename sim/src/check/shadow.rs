@@ -31,6 +31,8 @@ pub(super) struct Shadow {
     filter_lifetime: Duration,
     /// Whether a packet out makes a mapping live longer.
     is_refreshed: bool,
+    /// Whether somebody from outside can take a tuple, which is the box's own from then on.
+    is_early: bool,
     mappings: BTreeMap<(SocketAddr, Peer), Mapping>,
     by_public: BTreeMap<SocketAddr, BTreeSet<(SocketAddr, Peer)>>,
 }
@@ -57,6 +59,7 @@ impl Shadow {
             lifetime: lifetime.duration(),
             filter_lifetime: filter_lifetime.duration(),
             is_refreshed: behaviour.refresh_outbound,
+            is_early: behaviour.early,
             mappings: BTreeMap::new(),
             by_public: BTreeMap::new(),
         }
@@ -79,7 +82,7 @@ impl Shadow {
         match *what {
             What::Mapped { inside, public } => self.mapped(now, inside, public, flow.destination),
             What::Crossed(to) if to.source != flow.source => self.went_out(now, flow, to.source),
-            What::Crossed(to) => self.came_in(now, flow, to.destination),
+            What::Crossed(to) => self.came_in(flow, to.destination),
             What::Dropped(Drop::Nat(why @ (Dropped::NoMapping | Dropped::Filtered))) => {
                 self.turned_away(now, flow, why)
             }
@@ -87,6 +90,7 @@ impl Shadow {
         }
     }
 
+    /// The NAT makes a mapping: from here on it has promised something.
     fn mapped(
         &mut self,
         now: Instant,
@@ -95,10 +99,13 @@ impl Shadow {
         peer: SocketAddr,
     ) -> Result<(), String> {
         let key = (inside, seen(self.mapping, peer));
-        match self.mappings.get(&key) {
-            Some(mapping) if now < mapping.until => Err(format!(
+        let old = self.forget(key);
+        self.mappings.insert(key, Mapping { public, until: now + self.lifetime, peers: BTreeMap::new() });
+        self.by_public.entry(public).or_default().insert(key);
+        match old {
+            Some(old) if now < old.until => Err(format!(
                 "REQ-1, REQ-5: {inside} gets {public} for {peer} while {} lives until {:?} at least",
-                mapping.public, mapping.until
+                old.public, old.until
             )),
             _ => Ok(()),
         }
@@ -106,33 +113,23 @@ impl Shadow {
 
     fn went_out(&mut self, now: Instant, flow: Flow, public: SocketAddr) -> Result<(), String> {
         let key = (flow.source, seen(self.mapping, flow.destination));
-        let until = now + self.lifetime;
-        let mapping = self.mappings.entry(key).or_insert(Mapping { public, until, peers: BTreeMap::new() });
-        if mapping.public != public {
-            let (old, lived) = (mapping.public, mapping.until);
-            self.forget(key);
-            self.by_public.entry(public).or_default().insert(key);
-            self.mappings.insert(key, Mapping { public, until, peers: BTreeMap::new() });
-            if now < lived {
-                return Err(format!("REQ-1: {} was {old} and is {public} for {}", key.0, flow.destination));
-            }
-        } else {
-            self.by_public.entry(public).or_default().insert(key);
-            if self.is_refreshed || now >= mapping.until {
-                mapping.until = until;
-            }
+        // One that nobody saw being made promises nothing.
+        let unseen = || Mapping { public, until: now, peers: BTreeMap::new() };
+        let mapping = self.mappings.entry(key).or_insert_with(unseen);
+        self.by_public.entry(mapping.public).or_default().insert(key);
+        if mapping.public != public && now < mapping.until {
+            return Err(format!("REQ-1: {} was {} and is {public} for {}", key.0, mapping.public, flow.destination));
         }
-        if let (Some(mapping), Some(peer)) =
-            (self.mappings.get_mut(&key), seen(self.filtering, flow.destination))
-        {
-            let until = mapping.until.min(now + self.filter_lifetime);
-            mapping.peers.insert(peer, until);
+        if self.is_refreshed {
+            mapping.until = now + self.lifetime;
+        }
+        if let Some(peer) = seen(self.filtering, flow.destination) {
+            mapping.peers.insert(peer, mapping.until.min(now + self.filter_lifetime));
         }
         Ok(())
     }
 
-    fn came_in(&mut self, now: Instant, flow: Flow, inside: SocketAddr) -> Result<(), String> {
-        let _ = now;
+    fn came_in(&self, flow: Flow, inside: SocketAddr) -> Result<(), String> {
         let Some(peer) = seen(self.filtering, flow.source) else { return Ok(()) };
         let was_sent_to = self
             .owners(flow.destination)
@@ -143,7 +140,10 @@ impl Shadow {
         Err(format!("REQ-8: {} reaches {inside} at {}, who never sent there", flow.source, flow.destination))
     }
 
-    fn turned_away(&mut self, now: Instant, flow: Flow, why: Dropped) -> Result<(), String> {
+    fn turned_away(&self, now: Instant, flow: Flow, why: Dropped) -> Result<(), String> {
+        if self.is_early {
+            return Ok(());
+        }
         let peer = seen(self.filtering, flow.source);
         let may = self.owners(flow.destination).any(|(_, mapping)| {
             let is_let_in = match peer {
@@ -164,12 +164,12 @@ impl Shadow {
             .filter(move |(_, mapping)| mapping.public == public)
     }
 
-    fn forget(&mut self, key: (SocketAddr, Peer)) {
-        if let Some(mapping) = self.mappings.remove(&key)
-            && let Some(keys) = self.by_public.get_mut(&mapping.public)
-        {
+    fn forget(&mut self, key: (SocketAddr, Peer)) -> Option<Mapping> {
+        let mapping = self.mappings.remove(&key)?;
+        if let Some(keys) = self.by_public.get_mut(&mapping.public) {
             keys.remove(&key);
         }
+        Some(mapping)
     }
 }
 

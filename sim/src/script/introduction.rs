@@ -2,11 +2,12 @@
 //! make.
 //!
 //! ```text
-//! join alice bob 17 192.168.1.2:5000,203.0.113.1:5000 0123456789abcdef    alice to the mediator
-//! meet bob alice 12 192.168.1.2:6000,203.0.113.2:6000 fedcba9876543210    the mediator to alice
+//! join alice bob 17 0 192.168.1.2:5000,203.0.113.1:5000 0123456789abcdef     alice to the mediator
+//! meet bob alice 12 17 192.168.1.2:6000,203.0.113.2:6000 fedcba9876543210    the mediator to alice
 //! ```
 //!
-//! The number is the generation of the addresses: who gathers again takes a higher one.
+//! The first number is the generation of the addresses: who gathers again takes a higher one. The second is
+//! the generation of whoever is told, so that what somebody overheard and repeats later means nothing.
 
 use core::fmt;
 use core::hash::{BuildHasher as _, Hasher as _};
@@ -55,6 +56,8 @@ pub(super) struct Introduction {
     /// To whom.
     pub(super) to: String,
     pub(super) generation: u64,
+    /// The generation of the one it is told to.
+    pub(super) answers: u64,
     pub(super) candidates: Vec<SocketAddr>,
 }
 
@@ -73,8 +76,8 @@ impl Introduction {
             Verb::Meet => "meet",
         };
         let candidates: Vec<_> = self.candidates.iter().map(ToString::to_string).collect();
-        let Self { name, to, generation, .. } = self;
-        let text = format!("{verb} {name} {to} {generation} {}", candidates.join(","));
+        let Self { name, to, generation, answers, .. } = self;
+        let text = format!("{verb} {name} {to} {generation} {answers} {}", candidates.join(","));
         format!("{text} {:016x}", secret.seal(&text)).into_bytes()
     }
 
@@ -91,9 +94,9 @@ impl Introduction {
             _ => return None,
         };
         let (name, to) = (words.next()?.to_owned(), words.next()?.to_owned());
-        let generation = words.next()?.parse().ok()?;
+        let (generation, answers) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
         let candidates = words.next()?.split(',').filter(|word| !word.is_empty());
         let candidates = candidates.take(MAX_CANDIDATES).map(str::parse).collect::<Result<_, _>>().ok()?;
-        Some(Self { verb, name, to, generation, candidates })
+        Some(Self { verb, name, to, generation, answers, candidates })
     }
 }

@@ -61,15 +61,17 @@ impl Mediator {
             return;
         }
         let is_news = known.is_none_or(|(known, _)| *known != joined);
-        let (to, meet) = (joined.to.clone(), Introduction { verb: Verb::Meet, ..joined.clone() });
-        self.peers.insert(name.clone(), (joined, path));
-        let Some((other, other_path)) = self.peers.get(&to).filter(|(other, _)| other.to == name) else {
-            return;
-        };
-        self.tell.push_back((path, Introduction { verb: Verb::Meet, ..other.clone() }));
-        if is_news {
-            self.tell.push_back((*other_path, meet));
+        let (to, generation) = (joined.to.clone(), joined.generation);
+        let known = self.peers.get(&to).filter(|(other, _)| other.to == name);
+        if let Some((other, other_path)) = known {
+            let theirs = Introduction { verb: Verb::Meet, answers: generation, ..other.clone() };
+            let ours = Introduction { verb: Verb::Meet, answers: other.generation, ..joined.clone() };
+            self.tell.push_back((path, theirs));
+            if is_news {
+                self.tell.push_back((*other_path, ours));
+            }
         }
+        self.peers.insert(name, (joined, path));
     }
 }
 

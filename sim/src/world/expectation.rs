@@ -139,7 +139,7 @@ impl World {
                 let [over_a, over_b] = [a, b].map(|end| self.side(end, Self::INTERNET, is_ipv4));
                 match (over_a, over_b) {
                     (Ok(over_a), Ok(over_b)) => direct.or(plain(over_a, over_b)),
-                    _ => direct,
+                    (Err(why), _) | (_, Err(why)) => direct.or(why),
                 }
             }
             Some(nat) if nat.behaviour().hairpin == Hairpin::InternalSource => {

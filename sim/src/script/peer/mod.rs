@@ -213,6 +213,7 @@ impl Peer {
             name: self.setup.name.clone(),
             to: self.setup.peer.clone(),
             generation: self.generation,
+            answers: 0,
             candidates: self.candidates(),
         };
         let bytes = joined.write(&self.setup.secret);
@@ -223,7 +224,8 @@ impl Peer {
     /// The mediator told where the peer is.
     fn meet(&mut self, now: Instant, said: &Introduction) {
         let known = self.met.map_or(0, |(generation, _)| generation);
-        if said.generation < known || said.name != self.setup.peer || said.to != self.setup.name {
+        let is_for_us = said.name == self.setup.peer && said.to == self.setup.name;
+        if !is_for_us || said.answers != self.generation || said.generation < known {
             return;
         }
         if said.generation > known {
