@@ -155,7 +155,9 @@ impl Checker {
         {
             self.violate(now, Invariant::Nat, detail);
         }
-        if let (What::Dropped(Drop::Nat(why)), Some((sender, path))) = (what, packet.origin) {
+        if let (What::Dropped(Drop::Nat(why)), Some((sender, path))) = (what, packet.origin)
+            && self.shadows.get(&place).is_none_or(Shadow::is_keepable)
+        {
             self.lost_on_selected(now, sender, path, *why);
         }
     }

@@ -33,6 +33,8 @@ pub(super) struct Shadow {
     is_refreshed: bool,
     /// Whether somebody from outside can take a tuple, which is the box's own from then on.
     is_early: bool,
+    /// Whether anything makes a mapping live longer.
+    is_refreshable: bool,
     mappings: BTreeMap<(SocketAddr, Peer), Mapping>,
     by_public: BTreeMap<SocketAddr, BTreeSet<(SocketAddr, Peer)>>,
 }
@@ -60,9 +62,16 @@ impl Shadow {
             filter_lifetime: filter_lifetime.duration(),
             is_refreshed: behaviour.refresh_outbound,
             is_early: behaviour.early,
+            is_refreshable: behaviour.refresh_outbound || behaviour.refresh_inbound,
             mappings: BTreeMap::new(),
             by_public: BTreeMap::new(),
         }
+    }
+
+    /// Whether a mapping here can be kept open by sending once a second, both ways.
+    pub(super) fn is_keepable(&self) -> bool {
+        const OFTEN: Duration = Duration::from_secs(5);
+        self.is_refreshable && !self.is_early && self.lifetime.min(self.filter_lifetime) >= OFTEN
     }
 
     pub(super) fn clear(&mut self) {

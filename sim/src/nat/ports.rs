@@ -170,7 +170,8 @@ impl Search<'_> {
             }
             port = range.after(port, step);
         }
-        None
+        // Steps may miss ports, and all of the parity that is wanted.
+        if step == 1 { None } else { self.upwards(range, range.after(from.max(range.first), 1), 1) }
     }
 
     /// A few throws of the dice; where nearly everything is taken, the first free one from there.

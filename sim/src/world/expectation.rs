@@ -49,6 +49,10 @@ impl World {
         if ![a, b].into_iter().all(|host| self.reaches_server(host)) {
             return (Expectation::Impossible("nobody can introduce them"), patience);
         }
+        let has_moved = |server: HostId| self.hosts[server.0 as usize].has_moved;
+        if [a, b].iter().any(|host| self.hosts[host.0 as usize].server.is_some_and(has_moved)) {
+            return (Expectation::Probable(Chance::NEVER), patience);
+        }
         let mut best: Option<Expectation> = None;
         for ours in self.ends(a) {
             for theirs in self.ends(b) {

@@ -134,7 +134,9 @@ impl World {
             }
             self.hosts[host.0 as usize].ports[index].addresses = new;
         }
-        self.host_mut(host).forget_sockets();
+        let this = self.host_mut(host);
+        this.has_moved = true;
+        this.forget_sockets();
         let interfaces = self.interfaces(host);
         self.tell(host, Told::Interfaces(interfaces).as_input());
     }

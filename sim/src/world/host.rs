@@ -68,6 +68,8 @@ pub(super) struct Host {
     pub(super) ports: Vec<Port>,
     /// The host that it asks how it looks, if that is known.
     pub(super) server: Option<HostId>,
+    /// Its addresses are no longer those that others were told at the beginning.
+    pub(super) has_moved: bool,
     make: Box<dyn FnMut(Start) -> Box<dyn Program>>,
     /// `None`: it is off.
     program: Option<Box<dyn Program>>,
@@ -237,6 +239,7 @@ impl World {
         self.hosts.push(Host {
             place,
             server: None,
+            has_moved: false,
             ports,
             make,
             program: None,

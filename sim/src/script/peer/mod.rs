@@ -133,7 +133,6 @@ impl Peer {
         for socket in self.sockets.drain(..) {
             self.todo.push_back(Todo::Ask(HostRequest::Close { id: socket.id }));
         }
-        self.pairs.clear();
         self.open(interfaces);
         self.regenerate();
     }

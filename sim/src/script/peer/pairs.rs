@@ -31,7 +31,7 @@ const MAX_PAIRS: usize = 100;
 /// How many checks of the peer are remembered, so that a repetition from elsewhere is known as one.
 const MAX_REMEMBERED: usize = 128;
 /// How many of a pair's own checks may still be answered.
-const MAX_UNDER_WAY: usize = 8;
+const MAX_UNDER_WAY: usize = 64;
 
 #[derive(Debug)]
 pub(super) struct Pairs {
