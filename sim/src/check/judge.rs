@@ -69,7 +69,7 @@ impl Checker {
     ) -> PairOutcome {
         let [facts_a, facts_b] = [a, b].map(|host| &self.hosts[host.0 as usize]);
         let outcome = match (facts_a.selected, facts_b.selected) {
-            (Some(ours), Some(theirs)) => self.both(ours, theirs, facts_a.started.max(facts_b.started)),
+            (Some(ours), Some(theirs)) => self.both((a, ours), (b, theirs), facts_a.started.max(facts_b.started)),
             _ => facts_a.failed.or(facts_b.failed).map_or(Outcome::Nothing, Outcome::Failed),
         };
         let one_alone = facts_a.selected.xor(facts_b.selected);
@@ -110,8 +110,11 @@ impl Checker {
         PairOutcome { hosts: (a, b), expectation, outcome, packets }
     }
 
-    fn both(&self, ours: Selected, theirs: Selected, started: Instant) -> Outcome {
-        let after = ours.at.max(theirs.at).since(self.last_fault.max(started));
+    /// Both have a path. When they had their first one is what counts: what is lost and won again is a
+    /// matter of keeping, not of finding.
+    fn both(&self, (a, ours): (HostId, Selected), (b, theirs): (HostId, Selected), started: Instant) -> Outcome {
+        let first = |host: HostId, now: Selected| self.hosts[host.0 as usize].first.unwrap_or(now).at;
+        let after = first(a, ours).max(first(b, theirs)).since(self.last_fault.max(started));
         match ours.strategy.max(theirs.strategy) {
             Strategy::Relay => Outcome::Relayed { after },
             strategy => Outcome::Direct { strategy, after },

@@ -156,7 +156,7 @@ impl Checker {
             self.violate(now, Invariant::Nat, detail);
         }
         if let (What::Dropped(Drop::Nat(why)), Some((sender, path))) = (what, packet.origin)
-            && self.shadows.get(&place).is_none_or(Shadow::is_keepable)
+            && self.shadows.values().all(Shadow::is_keepable)
         {
             self.lost_on_selected(now, sender, path, *why);
         }

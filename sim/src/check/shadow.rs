@@ -122,18 +122,26 @@ impl Shadow {
 
     fn went_out(&mut self, now: Instant, flow: Flow, public: SocketAddr) -> Result<(), String> {
         let key = (flow.source, seen(self.mapping, flow.destination));
-        // One that nobody saw being made promises nothing.
-        let unseen = || Mapping { public, until: now, peers: BTreeMap::new() };
-        let mapping = self.mappings.entry(key).or_insert_with(unseen);
-        self.by_public.entry(mapping.public).or_default().insert(key);
-        if mapping.public != public && now < mapping.until {
-            return Err(format!("REQ-1: {} was {} and is {public} for {}", key.0, mapping.public, flow.destination));
+        let known = self.mappings.get(&key).map(|mapping| (mapping.public, mapping.until));
+        if let Some((old, _)) = known.filter(|&(old, until)| old != public && now < until) {
+            return Err(format!("REQ-1: {} was {old} and is {public} for {}", key.0, flow.destination));
         }
+        if known.is_none_or(|(old, _)| old != public) {
+            // One that nobody saw being made promises nothing.
+            self.forget(key);
+            self.mappings.insert(key, Mapping { public, until: now, peers: BTreeMap::new() });
+            self.by_public.entry(public).or_default().insert(key);
+        }
+        let Some(mapping) = self.mappings.get_mut(&key) else { return Ok(()) };
         if self.is_refreshed {
             mapping.until = now + self.lifetime;
         }
         if let Some(peer) = seen(self.filtering, flow.destination) {
-            mapping.peers.insert(peer, mapping.until.min(now + self.filter_lifetime));
+            let until = mapping.until.min(now + self.filter_lifetime);
+            let known = mapping.peers.entry(peer).or_insert(until);
+            if self.is_refreshed {
+                *known = until;
+            }
         }
         Ok(())
     }

@@ -129,7 +129,7 @@ impl World {
         if !self.has_server(is_ipv4, server) {
             return Expectation::Probable(Chance::NEVER);
         }
-        let [side_a, side_b] = [a, b].map(|end| self.side(end, meeting, is_ipv4));
+        let [side_a, side_b] = [(a, b), (b, a)].map(|(end, other)| self.side(end, other, meeting, is_ipv4));
         let (side_a, side_b) = match (side_a, side_b) {
             (Err(why), _) | (_, Err(why)) => return why,
             (Ok(a), Ok(b)) => (a, b),
@@ -140,7 +140,8 @@ impl World {
         match turned.and_then(|uplink| uplink.nat.as_ref()) {
             None => direct,
             Some(nat) if nat.behaviour().hairpin == Hairpin::ExternalSource => {
-                let [over_a, over_b] = [a, b].map(|end| self.side(end, Self::INTERNET, is_ipv4));
+                let [over_a, over_b] =
+                    [(a, b), (b, a)].map(|(end, other)| self.side(end, other, Self::INTERNET, is_ipv4));
                 match (over_a, over_b) {
                     (Ok(over_a), Ok(over_b)) => direct.or(plain(over_a, over_b)),
                     (Err(why), _) | (_, Err(why)) => direct.or(why),
@@ -160,7 +161,7 @@ impl World {
     }
 
     /// One side of a path that meets the other in the network `meeting`.
-    fn side(&self, end: End, meeting: NetworkId, is_ipv4: bool) -> Result<Side, Expectation> {
+    fn side(&self, end: End, other: End, meeting: NetworkId, is_ipv4: bool) -> Result<Side, Expectation> {
         let mut side = Side::OPEN;
         let mut at = end.network;
         for uplink in self.uplinks(end.network) {
@@ -183,11 +184,13 @@ impl World {
                 None => {}
             }
         }
-        // What the server sees means something in this network if nothing translates above it.
-        let is_translated = self.uplinks(meeting).any(|uplink| uplink.nat.is_some() && is_ipv4);
-        let has_own_address =
-            !self.uplinks(end.network).any(|uplink| uplink.nat.is_some()) || end.network == meeting;
-        side.is_known = !is_translated || has_own_address || self.realm(end.network) == self.realm(meeting);
+        // What the server sees means something in this network if nothing translates above it. A host's own
+        // address does if nothing translates on the way there, and nobody on the way takes it for his own.
+        let means_something = !self.uplinks(meeting).any(|uplink| uplink.nat.is_some() && is_ipv4);
+        let is_own = !is_ipv4 || self.realm(end.network) == self.realm(meeting);
+        let mut below = self.outwards(other.network).into_iter().take_while(|&network| network != meeting);
+        let is_taken = below.any(|network| self.is_local(network, end.address));
+        side.is_known = means_something || is_own && !is_taken;
         Ok(side)
     }
 }

@@ -34,6 +34,8 @@ const GATHER_PATIENCE: Duration = Duration::from_millis(300);
 const JOIN: Duration = Duration::from_millis(250);
 /// … and how often from then on, which keeps the way back from the mediator open.
 const REJOIN: Duration = Duration::from_secs(2);
+/// For how long what it has learned of itself is not asked for again.
+const FRESH: Duration = Duration::from_secs(4);
 /// How long it punches before it gives up.
 const PUNCH_PATIENCE: Duration = Duration::from_secs(12);
 /// How long it waits for its peer to be there before it says so.
@@ -228,12 +230,18 @@ impl Peer {
             return;
         }
         if said.generation > known {
+            // Something has happened to the peer. Perhaps it was on this side: what was learned long ago may
+            // not be so any more.
+            let is_stale = self.began.is_some_and(|began| now > began + FRESH);
+            if self.met.is_some() && is_stale {
+                return self.regenerate();
+            }
             if self.met.is_some() && self.pairs.deselect() {
                 self.todo.push_back(Todo::Say(Happened::Lost));
             }
             self.met = Some((said.generation, now));
             self.has_failed = false;
-            self.pairs.clear();
+            self.pairs.meet(self.generation, said.generation);
             self.join_at = self.join_at.map(|at| at.max(now + REJOIN));
         }
         let locals: Vec<SocketAddr> = self.sockets.iter().filter_map(|socket| socket.local).collect();

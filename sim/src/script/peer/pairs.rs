@@ -36,6 +36,8 @@ const MAX_UNDER_WAY: usize = 64;
 #[derive(Debug)]
 pub(super) struct Pairs {
     key: Key,
+    /// Our name and the peer's.
+    names: [String; 2],
     /// What the peer's checks and ours carry as user name.
     from_peer: String,
     to_peer: String,
@@ -83,8 +85,9 @@ impl Pairs {
     pub(super) fn new(setup: &PeerSetup, rng: Rng) -> Self {
         Self {
             key: Key::short_term(&setup.secret.password),
-            from_peer: format!("{}:{}", setup.name, setup.peer),
-            to_peer: format!("{}:{}", setup.peer, setup.name),
+            names: [setup.name.clone(), setup.peer.clone()],
+            from_peer: String::new(),
+            to_peer: String::new(),
             is_picking: setup.name < setup.peer,
             is_stray: setup.is_stray,
             rng,
@@ -96,6 +99,15 @@ impl Pairs {
             says: VecDeque::new(),
             remembered: VecDeque::new(),
         }
+    }
+
+    /// Begins with a peer of this generation. Checks name both generations, so that those of an earlier
+    /// one mean nothing.
+    pub(super) fn meet(&mut self, own: u64, theirs: u64) {
+        self.clear();
+        let [name, peer] = &self.names;
+        self.from_peer = format!("{name}.{own}:{peer}.{theirs}");
+        self.to_peer = format!("{peer}.{theirs}:{name}.{own}");
     }
 
     /// Forgets all pairs.
