@@ -193,6 +193,15 @@ impl World {
         }
     }
 
+    /// Two hosts want to reach each other, and ask `server` how they look: what has to become of them is
+    /// judged in the end.
+    pub fn add_pair(&mut self, a: HostId, b: HostId, server: HostId) {
+        for host in [a, b] {
+            self.host_mut(host).server = Some(server);
+        }
+        self.pairs.push((a, b));
+    }
+
     /// What time it is.
     pub const fn now(&self) -> Instant {
         self.now
