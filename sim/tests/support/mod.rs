@@ -232,7 +232,12 @@ pub(crate) fn mediator(world: &mut World, link: Quality) -> HostId {
 
 /// An actor does something now.
 pub(crate) fn act(world: &mut World, host: HostId, act: Act) {
-    world.with(host, |actor: &mut Actor, now| actor.then(now, act)).expect("the actor is there");
+    act_at(world, host, world.now(), act);
+}
+
+/// An actor does something after all that it already has to do, and not before `at`.
+pub(crate) fn act_at(world: &mut World, host: HostId, at: Instant, act: Act) {
+    world.with(host, |actor: &mut Actor, _| actor.then(at, act)).expect("the actor is there");
 }
 
 /// An actor sends something now.
