@@ -180,7 +180,7 @@ impl World {
     }
 
     /// The packet that says so. Nobody complains of a complaint (RFC 1122 §3.2.2).
-    fn complaint(&mut self, packet: &Packet, offending: Flow, what: Grief) -> Option<Box<Packet>> {
+    pub(super) fn complaint(&mut self, packet: &Packet, offending: Flow, what: Grief) -> Option<Box<Packet>> {
         if matches!(packet.body, Body::Error { .. }) {
             return None;
         }

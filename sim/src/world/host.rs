@@ -407,11 +407,15 @@ impl World {
         }
     }
 
-    /// ICMP to the sender: nobody listens (RFC 1122 §4.1.3.1).
+    /// ICMP to the sender: nobody listens (RFC 1122 §4.1.3.1). It leaves as anything of this host's does.
     fn port_unreachable(&mut self, id: HostId, packet: &Packet) {
         let Some(port) = self.hosts[id.0 as usize].port_of(packet.flow.destination.ip()) else { return };
         let network = self.hosts[id.0 as usize].ports[port].network;
-        self.complain(network, packet, packet.flow, Grief::Unreachable(Unreachable::Port));
+        let what = Grief::Unreachable(Unreachable::Port);
+        if let Some(error) = self.complaint(packet, packet.flow, what) {
+            let flow = error.flow;
+            self.carry(Way::FromHost(id, port), error, flow, network);
+        }
     }
 
     /// ICMP from somewhere about a packet that this host has sent.
