@@ -65,7 +65,8 @@ const BUFFER: usize = 16 * 1_024;
 /// })?;
 /// let server = HostSetup { listen: &[3478], policy: Policy::Answers, ..HostSetup::new("server", &[World::INTERNET]) };
 /// let server = world.add_host(server, |start| StunServer::new(Config::default(), start.rng))?;
-/// let client = HostSetup { listen: &[5000], policy: Policy::Anybody, ..HostSetup::new("client", &[home]) };
+/// let networks = [home];
+/// let client = HostSetup { listen: &[5000], policy: Policy::Anybody, ..HostSetup::new("client", &networks) };
 /// let client = world.add_host(client, |start| StunClient::new(start.rng))?;
 ///
 /// world.run_for(Duration::ZERO); // both are started
