@@ -55,6 +55,11 @@ impl Trouble {
 }
 
 impl World {
+    /// The gateway of a network forgets everything, now.
+    pub fn reboot(&mut self, network: NetworkId) {
+        self.strike(Trouble::Reboot(network));
+    }
+
     pub(super) fn strike(&mut self, trouble: Trouble) {
         let now = self.now;
         let (place, text, end) = match trouble {
