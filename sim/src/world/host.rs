@@ -418,8 +418,8 @@ impl World {
         }
     }
 
-    /// ICMP from somewhere about a packet that this host has sent.
-    fn grieve(&mut self, id: HostId, offending: crate::nat::Flow, what: Grief) {
+    /// A packet that this host has sent came to grief: ICMP from somewhere, or the host knew it itself.
+    pub(super) fn grieve(&mut self, id: HostId, offending: crate::nat::Flow, what: Grief) {
         let transport = match offending.protocol {
             Protocol::Udp => Transport::Udp,
             Protocol::Tcp => Transport::Tcp,
@@ -566,8 +566,8 @@ impl World {
         self.record(place, &packet, What::Sent);
         let Some(port) = port else {
             self.drop_packet(place, &packet, Drop::NoRoute);
-            let told = Told::Unreachable(Path::udp(flow.source, flow.destination), Unreachable::Network);
-            return self.schedule(self.now, Event::Tell(id, told));
+            let grief = Grief::Unreachable(Unreachable::Network);
+            return self.schedule(self.now, Event::Grieve(id, flow, grief));
         };
         let network = self.hosts[id.0 as usize].ports[port].network;
         self.carry(Way::FromHost(id, port), Box::new(packet), flow, network);

@@ -21,8 +21,8 @@ use bradawl::machine::HostInput;
 use bradawl::rng::Rng;
 use bradawl::time::{Duration, Instant};
 
+use host::Host;
 pub use host::HostSetup;
-use host::{Host, Told};
 use network::Network;
 pub use network::{NetworkId, NetworkSetup};
 use queue::Queue;
@@ -31,7 +31,7 @@ use crate::check::{Checker, PairOutcome, Violation};
 use crate::log::Log;
 use crate::nat;
 pub use crate::packet::HostId;
-use crate::packet::Packet;
+use crate::packet::{Grief, Packet};
 use crate::trace::{Digest, PlaceKind, Trace};
 
 /// How much may be going on at once before a run is stopped: no bug takes gigabytes.
@@ -154,8 +154,8 @@ enum Event {
     AtHost(HostId, Box<Packet>),
     /// A host has something to do.
     Wake(HostId),
-    /// The host tells its program something.
-    Tell(HostId, Told),
+    /// A host finds that it could not send a packet.
+    Grieve(HostId, nat::Flow, Grief),
     /// A host is switched on, for the first time or again.
     Start(HostId),
     /// Something goes wrong.
@@ -265,7 +265,7 @@ impl World {
             Event::IntoNetwork(inside, packet) => self.into_network(inside, packet),
             Event::AtHost(host, packet) => self.at_host(host, packet),
             Event::Wake(host) => self.wake(host),
-            Event::Tell(host, told) => self.tell(host, told.as_input()),
+            Event::Grieve(host, offending, what) => self.grieve(host, offending, what),
             Event::Start(host) => self.start(host),
             Event::Fault(trouble) => self.strike(*trouble),
             Event::WakeUp(host, slept) => self.wake_up(host, slept),
