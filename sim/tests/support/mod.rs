@@ -66,6 +66,8 @@ pub(crate) type Reaction = fn(Instant, Path, &[u8]) -> Option<Act>;
 pub(crate) struct Actor {
     /// What it is to do, and when, in order of time.
     script: VecDeque<(Instant, Act)>,
+    /// What it does before that, because of something that came in.
+    reactions: VecDeque<Act>,
     reaction: Reaction,
     pub(crate) heard: Vec<Heard>,
     pub(crate) told: Vec<(Instant, Told)>,
@@ -79,7 +81,13 @@ impl Actor {
 
     /// One with a script.
     pub(crate) fn following(script: impl IntoIterator<Item = (Instant, Act)>) -> Self {
-        Self { script: script.into_iter().collect(), reaction: |_, _, _| None, heard: vec![], told: vec![] }
+        Self {
+            script: script.into_iter().collect(),
+            reactions: VecDeque::new(),
+            reaction: |_, _, _| None,
+            heard: Vec::new(),
+            told: Vec::new(),
+        }
     }
 
     /// One that answers.
@@ -101,9 +109,7 @@ impl Machine for Actor {
     type Event = Happened;
 
     fn handle_input(&mut self, now: Instant, path: Path, meta: Meta, bytes: &[u8]) -> Verdict {
-        if let Some(act) = (self.reaction)(now, path, bytes) {
-            self.script.push_front((now, act));
-        }
+        self.reactions.extend((self.reaction)(now, path, bytes));
         self.heard.push(Heard { at: now, path, ecn: meta.ecn, bytes: bytes.to_vec() });
         Verdict::Consumed
     }
@@ -123,16 +129,19 @@ impl Machine for Actor {
     }
 
     fn poll_output(&mut self, now: Instant, buf: &mut [u8]) -> Output<Happened> {
-        match self.script.front() {
-            Some((at, _)) if *at > now => return Output::Idle(Some(*at)),
-            None => return Output::Idle(None),
-            Some(_) => {}
-        }
-        let Some((_, act)) = self.script.pop_front() else { return Output::Idle(None) };
+        let is_due = self.script.front().is_some_and(|(at, _)| *at <= now);
+        let next = self.reactions.pop_front();
+        let next = next.or_else(|| self.script.pop_front_if(|_| is_due).map(|(_, act)| act));
+        let Some(act) = next else { return Output::Idle(self.script.front().map(|(at, _)| *at)) };
         match act {
             Act::Ask(request) => Output::Host(request),
             Act::Say(happened) => Output::Event(happened),
-            Act::Send { path, bytes, segment, ecn } => {
+            Act::Send { path, mut bytes, segment, ecn } => {
+                if bytes.len() > buf.len() {
+                    // More of a stream than fits at once.
+                    let rest = bytes.split_off(buf.len());
+                    self.reactions.push_front(Act::send(path, &rest));
+                }
                 buf[..bytes.len()].copy_from_slice(&bytes);
                 Output::Transmit { path, len: bytes.len(), segment, ecn }
             }
