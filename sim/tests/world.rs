@@ -4,8 +4,6 @@ use std::collections::BTreeMap;
 
 use bradawl::time::{Duration, Instant};
 use bradawl_sim::catalogue;
-use bradawl_sim::check::Outcome;
-use bradawl_sim::oracle::Expectation;
 use bradawl_sim::scenario::{HostSpec, INTERNET, NetworkSpec, Program, Scenario};
 use bradawl_sim::units::Span;
 use bradawl_sim::world::{Keep, Report, World};

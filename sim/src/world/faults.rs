@@ -20,7 +20,7 @@ const EVIL_PAUSE: Duration = Duration::from_millis(7);
 const MEMORY: usize = 64;
 
 /// Something that goes wrong, ready to happen.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) enum Trouble {
     HostDown(HostId, Duration),
     NetworkDown(NetworkId, Duration),

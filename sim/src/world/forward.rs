@@ -88,7 +88,7 @@ impl World {
     }
 
     /// A packet has come to the gateway of a network from outside.
-    pub(super) fn into_network(&mut self, inside: NetworkId, mut packet: Box<Packet>) {
+    pub(super) fn enter_network(&mut self, inside: NetworkId, mut packet: Box<Packet>) {
         let now = self.now;
         let Some(uplink) = self.uplink(inside) else { return };
         let (place, outside, sent_as) = (uplink.place, uplink.outside, packet.flow);

@@ -207,19 +207,20 @@ impl World {
         setup: HostSetup<'_>,
         make: Box<dyn FnMut(Start) -> Box<dyn Program>>,
     ) -> Result<HostId, InvalidWorld> {
+        let HostSetup { name, networks, addresses, count, listen, policy, start, link } = setup;
         let id = HostId(u32::try_from(self.hosts.len()).map_err(|_| InvalidWorld::TooMany)?);
-        let place = self.log.add_place(setup.name, PlaceKind::Host);
-        let mut ports: Vec<Port> = Vec::with_capacity(setup.networks.len());
-        for &network in setup.networks {
+        let place = self.log.add_place(name, PlaceKind::Host);
+        let mut ports: Vec<Port> = Vec::with_capacity(networks.len());
+        for &network in networks {
             let (up, down) = (self.rng.fork(), self.rng.fork());
             ports.push(Port {
                 network,
                 addresses: Vec::new(),
-                up: Link::new(setup.link.clone(), up),
-                down: Link::new(setup.link.clone(), down),
+                up: Link::new(link.clone(), up),
+                down: Link::new(link.clone(), down),
             });
         }
-        for &address in setup.addresses {
+        for &address in addresses {
             let fits = |port: &&mut Port| self.can_have(port.network, address);
             let port = ports.iter_mut().find(fits).ok_or(InvalidWorld::Elsewhere(address))?;
             port.addresses.push(address);
@@ -231,7 +232,7 @@ impl World {
         for index in 0..ports.len() {
             let mut own: BTreeSet<IpAddr> =
                 ports.iter().flat_map(|port| port.addresses.iter().copied()).collect();
-            self.complete(&mut ports[index], setup.count, &mut own)?;
+            self.complete(&mut ports[index], count, &mut own)?;
             for &address in &ports[index].addresses {
                 self.route(ports[index].network, address, Owner::Host(id, index));
             }
@@ -246,14 +247,14 @@ impl World {
             is_asleep: false,
             sockets: Sockets::default(),
             streams: Streams::default(),
-            listen: setup.listen.to_vec(),
+            listen: listen.to_vec(),
             wake: None,
             rng: self.rng.fork(),
             seen: Seen::default(),
             seen_as: None,
         });
-        self.check.add_host(place, setup.policy);
-        self.schedule(setup.start, Event::Start(id));
+        self.check.add_host(place, policy);
+        self.schedule(start, Event::Start(id));
         Ok(id)
     }
 
@@ -367,27 +368,27 @@ impl World {
         self.drive(id);
     }
 
-    pub(super) fn at_host(&mut self, id: HostId, packet: Box<Packet>) {
+    pub(super) fn at_host(&mut self, id: HostId, packet: &Packet) {
         let now = self.now;
         let host = self.host_mut(id);
         let (place, local, remote) = (host.place, packet.flow.destination, packet.flow.source);
         if host.running().is_none() {
-            return self.drop_packet(place, &packet, Drop::HostDown);
+            return self.drop_packet(place, packet, Drop::HostDown);
         }
         match &packet.body {
             Body::Error { offending, what } => {
-                self.record(place, &packet, What::Received);
+                self.record(place, packet, What::Received);
                 self.grieve(id, *offending, *what);
             }
             Body::Segment(_) => self.at_stream(id, packet),
             Body::Datagram(_) if !host.sockets.is_open(Transport::Udp, local) => {
-                self.drop_packet(place, &packet, Drop::NoSocket);
-                self.port_unreachable(id, &packet);
+                self.drop_packet(place, packet, Drop::NoSocket);
+                self.port_unreachable(id, packet);
             }
             Body::Datagram(bytes) => {
                 let path = Path::udp(local, remote);
                 let is_repeated = host.seen.again(packet.id) && host.wake.is_none_or(|wake| wake > now);
-                self.record(place, &packet, What::Received);
+                self.record(place, packet, What::Received);
                 self.check.delivered(now, id, path, packet.origin);
                 let meta = Meta { ecn: packet.ecn };
                 let Some(program) = self.host_mut(id).running() else { return };

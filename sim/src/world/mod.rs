@@ -262,8 +262,8 @@ impl World {
                 self.overhear(at, &packet);
                 self.at_network(at, packet);
             }
-            Event::IntoNetwork(inside, packet) => self.into_network(inside, packet),
-            Event::AtHost(host, packet) => self.at_host(host, packet),
+            Event::IntoNetwork(inside, packet) => self.enter_network(inside, packet),
+            Event::AtHost(host, packet) => self.at_host(host, &packet),
             Event::Wake(host) => self.wake(host),
             Event::Grieve(host, offending, what) => self.grieve(host, offending, what),
             Event::Start(host) => self.start(host),

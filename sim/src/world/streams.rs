@@ -42,7 +42,7 @@ impl Streams {
 
 impl World {
     /// A segment has come to a host.
-    pub(super) fn at_stream(&mut self, id: HostId, packet: Box<Packet>) {
+    pub(super) fn at_stream(&mut self, id: HostId, packet: &Packet) {
         let (now, place) = (self.now, self.hosts[id.0 as usize].place);
         let Body::Segment(segment) = &packet.body else { return };
         let (local, remote) = (packet.flow.destination, packet.flow.source);
@@ -54,7 +54,7 @@ impl World {
             let iss = host.rng.u64() as u32;
             let accepted = listener.and_then(|listener| Some((listener, Stream::accept(now, segment, iss)?)));
             let Some((listener, stream)) = accepted else {
-                self.drop_packet(place, &packet, Drop::NoSocket);
+                self.drop_packet(place, packet, Drop::NoSocket);
                 if let Some(reset) = reset_for(segment) {
                     self.send_segment(id, Path::tcp(local, remote), reset);
                 }
@@ -63,7 +63,7 @@ impl World {
             let connection = Connection { id: listener, stream, backlog: VecDeque::new(), next: None };
             host.streams.open.insert((local, remote), connection);
         }
-        self.record(place, &packet, What::Received);
+        self.record(place, packet, What::Received);
         self.pump(id, (local, remote));
         self.drive(id);
     }
