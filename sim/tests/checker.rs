@@ -4,9 +4,9 @@
 mod support;
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
-use bradawl::machine::{HostInput, Machine, Meta, Output, Path, Verdict};
+use bradawl::machine::{Head, HostInput, HostRequest, Machine, Meta, Output, Path, SocketId, Verdict};
 use bradawl::time::{Duration, Instant};
 use bradawl_sim::check::Invariant;
 use bradawl_sim::firewall::Firewall;
@@ -154,6 +154,50 @@ fn budget_six_hundred_packets_and_then_sixty_a_second() {
     assert_eq!(busy(601).broken(), [Invariant::Budget]);
 }
 
+/// Sends on what it gets, without its first byte, in an envelope.
+struct Relay(Path);
+
+impl Machine for Relay {
+    type Event = Infallible;
+
+    fn handle_input(&mut self, _: Instant, _: Path, _: Meta, bytes: &[u8]) -> Verdict {
+        let head = Head::new(b"dear ").expect("it fits");
+        Verdict::Forward { path: self.0, body: 1..bytes.len(), head, pad: 2 }
+    }
+
+    fn handle_host(&mut self, _: Instant, _: HostInput<'_>) {}
+
+    fn poll_output(&mut self, _: Instant, _: &mut [u8]) -> Output<Infallible> {
+        Output::Idle(None)
+    }
+}
+
+#[test]
+fn socket_what_is_sent_on_needs_one_too() {
+    for (port, expected) in [(5_000, vec![]), (4_999, vec![Invariant::Socket])] {
+        let mut world = World::new(1);
+        let client = actor(&mut world, "client", World::INTERNET);
+        let other = actor(&mut world, "other", World::INTERNET);
+        let address: IpAddr = "192.0.2.1".parse().expect("an address");
+        let onwards = Path::udp(SocketAddr::new(address, port), world.address(other, 5_000));
+        let setup = HostSetup {
+            addresses: &[address],
+            listen: &[5_000],
+            policy: Policy::Anybody,
+            ..HostSetup::new("relay", &[World::INTERNET])
+        };
+        world.add_host(setup, move |_| Relay(onwards)).expect("a host that can be");
+        world.run_for(Duration::ZERO);
+        let path = Path::udp(world.address(client, 5_000), SocketAddr::new(address, 5_000));
+        send(&mut world, client, path, b"xbody");
+        world.run_for(Duration::ZERO);
+        let arrived: Vec<_> = heard(&mut world, other).into_iter().map(|heard| heard.bytes).collect();
+        let whole = b"dear body\0\0".to_vec();
+        assert_eq!(arrived, if expected.is_empty() { vec![whole] } else { vec![] });
+        assert_eq!(broken(world), expected);
+    }
+}
+
 /// Never idle, or idle until now.
 struct Restless(Option<Duration>);
 
@@ -169,7 +213,7 @@ impl Machine for Restless {
     fn poll_output(&mut self, now: Instant, _: &mut [u8]) -> Output<Infallible> {
         match self.0 {
             Some(nap) => Output::Idle(Some(now + nap)),
-            None => Output::Host(bradawl::machine::HostRequest::Close { id: bradawl::machine::SocketId(0) }),
+            None => Output::Host(HostRequest::Close { id: SocketId(0) }),
         }
     }
 }

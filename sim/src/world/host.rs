@@ -397,7 +397,7 @@ impl World {
                         let mut forwarded = head.to_vec();
                         forwarded.extend_from_slice(&bytes[body]);
                         forwarded.resize(forwarded.len() + usize::from(pad), 0);
-                        self.send_datagram(id, path, forwarded, None);
+                        self.transmit(id, path, &forwarded, None);
                     }
                     Verdict::Unclaimed | Verdict::Consumed | Verdict::Deliver { .. } => {}
                 }
