@@ -3,6 +3,7 @@
 
 use bradawl::time::{Duration, Instant};
 
+use super::shadow::Shadow;
 use super::{Checker, Invariant, Selected};
 use crate::oracle::Expectation;
 use crate::packet::HostId;
@@ -69,16 +70,20 @@ impl Checker {
     ) -> PairOutcome {
         let [facts_a, facts_b] = [a, b].map(|host| &self.hosts[host.0 as usize]);
         let outcome = match (facts_a.selected, facts_b.selected) {
-            (Some(ours), Some(theirs)) => self.both((a, ours), (b, theirs), facts_a.started.max(facts_b.started)),
+            (Some(ours), Some(theirs)) => {
+                self.both((a, ours), (b, theirs), facts_a.started.max(facts_b.started))
+            }
             _ => facts_a.failed.or(facts_b.failed).map_or(Outcome::Nothing, Outcome::Failed),
         };
         let one_alone = facts_a.selected.xor(facts_b.selected);
         let packets = facts_a.until_selected + facts_b.until_selected;
         let began = self.last_fault.max(facts_a.started).max(facts_b.started);
         let had_time = now > began + patience;
+        let lost = facts_a.lost.max(facts_b.lost).unwrap_or(began);
 
         if let (Some(ours), Some(theirs)) = (facts_a.selected, facts_b.selected)
             && now > ours.at.max(theirs.at) + patience
+            && self.shadows.values().all(Shadow::is_keepable)
             && !self.agree((a, ours), (b, theirs))
         {
             let detail = format!(
@@ -89,7 +94,7 @@ impl Checker {
         }
         if let Some(alone) = one_alone
             && had_time
-            && now > alone.at + patience
+            && now > alone.at.max(lost) + patience
         {
             let detail =
                 format!("hosts {} and {}: only one uses {} → {}", a.0, b.0, alone.local, alone.remote);
@@ -112,7 +117,12 @@ impl Checker {
 
     /// Both have a path. When they had their first one is what counts: what is lost and won again is a
     /// matter of keeping, not of finding.
-    fn both(&self, (a, ours): (HostId, Selected), (b, theirs): (HostId, Selected), started: Instant) -> Outcome {
+    fn both(
+        &self,
+        (a, ours): (HostId, Selected),
+        (b, theirs): (HostId, Selected),
+        started: Instant,
+    ) -> Outcome {
         let first = |host: HostId, now: Selected| self.hosts[host.0 as usize].first.unwrap_or(now).at;
         let after = first(a, ours).max(first(b, theirs)).since(self.last_fault.max(started));
         match ours.strategy.max(theirs.strategy) {

@@ -128,10 +128,14 @@ struct Seen {
 impl Seen {
     const MAX: usize = 256;
 
-    /// Whether this is a repetition.
-    fn again(&mut self, id: u64) -> bool {
+    fn has(&self, id: u64) -> bool {
+        self.ids.contains(&id)
+    }
+
+    /// A packet that its program claimed. One that meant nothing to it may mean something later.
+    fn remember(&mut self, id: u64) {
         if !self.ids.insert(id) {
-            return true;
+            return;
         }
         self.order.push_back(id);
         if self.order.len() > Self::MAX
@@ -139,7 +143,6 @@ impl Seen {
         {
             self.ids.remove(&oldest);
         }
-        false
     }
 }
 
@@ -387,12 +390,16 @@ impl World {
             }
             Body::Datagram(bytes) => {
                 let path = Path::udp(local, remote);
-                let is_repeated = host.seen.again(packet.id) && host.wake.is_none_or(|wake| wake > now);
+                let is_repeated = host.seen.has(packet.id) && host.wake.is_none_or(|wake| wake > now);
                 self.record(place, packet, What::Received);
                 self.check.delivered(now, id, path, packet.origin);
                 let meta = Meta { ecn: packet.ecn };
                 let Some(program) = self.host_mut(id).running() else { return };
-                match program.handle_input(now, path, meta, bytes) {
+                let verdict = program.handle_input(now, path, meta, bytes);
+                if verdict != Verdict::Unclaimed {
+                    self.host_mut(id).seen.remember(packet.id);
+                }
+                match verdict {
                     Verdict::Forward { path, body, head, pad } => {
                         let mut forwarded = head.to_vec();
                         forwarded.extend_from_slice(&bytes[body]);

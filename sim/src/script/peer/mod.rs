@@ -36,8 +36,8 @@ const JOIN: Duration = Duration::from_millis(250);
 const REJOIN: Duration = Duration::from_secs(2);
 /// For how long what it has learned of itself is not asked for again.
 const FRESH: Duration = Duration::from_secs(4);
-/// How long it punches before it gives up.
-const PUNCH_PATIENCE: Duration = Duration::from_secs(12);
+/// How long it punches before it asks once more how it looks, and how long then before it gives up.
+const PUNCH_PATIENCE: Duration = Duration::from_secs(6);
 /// How long it waits for its peer to be there before it says so.
 const MEET_PATIENCE: Duration = Duration::from_secs(20);
 
@@ -73,6 +73,8 @@ pub struct Peer {
     /// The generation of the peer's addresses, and since when they are known.
     met: Option<(u64, Instant)>,
     has_failed: bool,
+    /// It has punched in vain, and begun again.
+    is_last_try: bool,
     pairs: Pairs,
 }
 
@@ -107,6 +109,7 @@ impl Peer {
             join_at: None,
             met: None,
             has_failed: false,
+            is_last_try: false,
         };
         peer.open(interfaces);
         for &server in &peer.setup.mediator {
@@ -233,7 +236,7 @@ impl Peer {
             // Something has happened to the peer. Perhaps it was on this side: what was learned long ago may
             // not be so any more.
             let is_stale = self.began.is_some_and(|began| now > began + FRESH);
-            if self.met.is_some() && is_stale {
+            if is_stale {
                 return self.regenerate();
             }
             if self.met.is_some() && self.pairs.deselect() {
@@ -283,8 +286,16 @@ impl Peer {
         if self.began.is_none() && self.sockets.iter().any(|socket| socket.local.is_some()) {
             self.begin(now);
         }
+        if self.pairs.selected().is_some() {
+            self.is_last_try = false;
+        }
         if self.deadline().is_some_and(|deadline| deadline <= now) {
-            return Some(Output::Event(self.give_up()));
+            if self.met.is_none() || self.is_last_try {
+                return Some(Output::Event(self.give_up()));
+            }
+            self.is_last_try = true;
+            self.regenerate();
+            return self.due(now, buf);
         }
         if self.pairs.is_lost(now) {
             self.regenerate();

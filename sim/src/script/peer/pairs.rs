@@ -26,10 +26,10 @@ const UNSURE: Duration = Duration::from_millis(100);
 /// How often a path in use is checked, and how long it may be silent.
 const KEEPALIVE: Duration = Duration::from_secs(1);
 const SILENCE: Duration = Duration::from_secs(5);
-/// How many pairs there are at most (RFC 8445 §6.1.2.5).
-const MAX_PAIRS: usize = 100;
+/// How many pairs there are at most (RFC 8445 §6.1.2.5 allows twice as many).
+const MAX_PAIRS: usize = 50;
 /// How many checks of the peer are remembered, so that a repetition from elsewhere is known as one.
-const MAX_REMEMBERED: usize = 128;
+const MAX_REMEMBERED: usize = 512;
 /// How many of a pair's own checks may still be answered.
 const MAX_UNDER_WAY: usize = 64;
 
@@ -194,6 +194,8 @@ impl Pairs {
             return Verdict::Unclaimed;
         }
         match message.class() {
+            // Of another generation, or another's.
+            Class::Request if !self.is_from_peer(&message) => return Verdict::Unclaimed,
             Class::Request => self.checked(now, path, &message),
             Class::Success => self.answered(now, path, message.transaction_id()),
             Class::Error | Class::Indication => {}
@@ -201,18 +203,29 @@ impl Pairs {
         Verdict::Consumed
     }
 
+    fn is_from_peer(&self, message: &Message<'_>) -> bool {
+        matches!(message.find(), Ok(Some(Username(name))) if name == self.from_peer.as_bytes())
+    }
+
     /// The peer checks a pair of its own.
     fn checked(&mut self, now: Instant, path: Path, message: &Message<'_>) {
-        let is_ours = matches!(message.find(), Ok(Some(Username(name))) if name == self.from_peer.as_bytes());
-        if !is_ours || self.is_stopped || !self.is_first_from_there(message.transaction_id(), path) {
+        if self.is_stopped {
             return;
+        }
+        let id = message.transaction_id();
+        match self.came_first_by(id) {
+            None => self.remember(id, path),
+            // A repetition is answered again and changes nothing; one that somebody overheard and repeats
+            // from elsewhere proves nothing about elsewhere.
+            Some(first) if first == path => return self.answers.push_back(Answer { path, id }),
+            Some(_) => return,
         }
         let is_known = self.pairs.iter().any(|pair| pair.path.remote == path.remote);
         let Some(index) = self.add(now, path, Strategy::PeerReflexive) else { return };
         if !is_known {
             self.says.push_back(Happened::MaySend { to: path.remote, why: Warrant::PeerReflexive });
         }
-        self.answers.push_back(Answer { path, id: message.transaction_id() });
+        self.answers.push_back(Answer { path, id });
         let pair = &mut self.pairs[index];
         pair.is_picked |= message.has(<UseCandidate as bradawl::wire::stun::attr::Attribute>::KIND);
         let was_lately = pair.last.is_some_and(|last| now < last + LATELY);
@@ -222,16 +235,16 @@ impl Pairs {
         self.select(now, index);
     }
 
-    /// A check that somebody overheard and repeats from elsewhere proves nothing about elsewhere.
-    fn is_first_from_there(&mut self, id: TransactionId, path: Path) -> bool {
-        if let Some((_, first)) = self.remembered.iter().find(|(known, _)| *known == id) {
-            return *first == path;
-        }
+    /// On which path a check came that has come before.
+    fn came_first_by(&self, id: TransactionId) -> Option<Path> {
+        self.remembered.iter().find(|(known, _)| *known == id).map(|&(_, path)| path)
+    }
+
+    fn remember(&mut self, id: TransactionId, path: Path) {
         if self.remembered.len() == MAX_REMEMBERED {
             self.remembered.pop_front();
         }
         self.remembered.push_back((id, path));
-        true
     }
 
     /// A check of ours was answered; from where it went to, or it counts for nothing (RFC 8445 §7.2.5.2.1).
