@@ -84,7 +84,7 @@ pub enum Invariant {
 const MAX_VIOLATIONS: usize = 16;
 
 /// What a program may send: this many packets at once, and so many a second for ever.
-const BURST: u64 = 1_500;
+const BURST: u64 = 2_000;
 const PER_SECOND: u64 = 60;
 
 /// How long after its loss a peer may still be sent to.

@@ -36,8 +36,9 @@ const JOIN: Duration = Duration::from_millis(250);
 const REJOIN: Duration = Duration::from_secs(2);
 /// For how long what it has learned of itself is not asked for again.
 const FRESH: Duration = Duration::from_secs(4);
-/// How long it punches before it asks once more how it looks, and how long then before it gives up.
-const PUNCH_PATIENCE: Duration = Duration::from_secs(6);
+/// How long it punches before it asks again how it looks, and how often it does before it gives up.
+const PUNCH_PATIENCE: Duration = Duration::from_secs(4);
+const MAX_TRIES: u8 = 4;
 /// How long it waits for its peer to be there before it says so.
 const MEET_PATIENCE: Duration = Duration::from_secs(20);
 
@@ -73,8 +74,8 @@ pub struct Peer {
     /// The generation of the peer's addresses, and since when they are known.
     met: Option<(u64, Instant)>,
     has_failed: bool,
-    /// It has punched in vain, and begun again.
-    is_last_try: bool,
+    /// How often it has punched in vain.
+    tries: u8,
     pairs: Pairs,
 }
 
@@ -109,7 +110,7 @@ impl Peer {
             join_at: None,
             met: None,
             has_failed: false,
-            is_last_try: false,
+            tries: 0,
         };
         peer.open(interfaces);
         for &server in &peer.setup.mediator {
@@ -287,13 +288,13 @@ impl Peer {
             self.begin(now);
         }
         if self.pairs.selected().is_some() {
-            self.is_last_try = false;
+            self.tries = 0;
         }
         if self.deadline().is_some_and(|deadline| deadline <= now) {
-            if self.met.is_none() || self.is_last_try {
+            self.tries += 1;
+            if self.met.is_none() || self.tries == MAX_TRIES {
                 return Some(Output::Event(self.give_up()));
             }
-            self.is_last_try = true;
             self.regenerate();
             return self.due(now, buf);
         }
