@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use bradawl::machine::{Head, HostInput, HostRequest, Machine, Meta, Output, Path, SocketId, Verdict};
 use bradawl::time::{Duration, Instant};
-use bradawl_sim::check::Invariant;
+use bradawl_sim::check::{BURST, Invariant, PER_SECOND};
 use bradawl_sim::firewall::Firewall;
 use bradawl_sim::link::Quality;
 use bradawl_sim::nat::{Allocation, Behaviour, Dependence};
@@ -144,14 +144,15 @@ fn lost_a_lost_peer_is_left_alone_after_half_a_minute() {
 }
 
 #[test]
-fn budget_six_hundred_packets_and_then_sixty_a_second() {
+fn budget_so_many_packets_at_once_and_then_so_many_a_second() {
     let busy = |at_once: usize| {
         let lab = Lab::new().may_send(secs(0), Warrant::Server);
         let lab = (0..at_once).fold(lab, |lab, _| lab.sends(secs(0)));
-        (1_u64..=5 * 60).fold(lab, |lab, number| lab.sends(secs(number.div_ceil(60))))
+        (1..=5 * PER_SECOND).fold(lab, |lab, number| lab.sends(secs(number.div_ceil(PER_SECOND))))
     };
-    assert_eq!(busy(600).broken(), []);
-    assert_eq!(busy(601).broken(), [Invariant::Budget]);
+    let burst = usize::try_from(BURST).expect("it fits");
+    assert_eq!(busy(burst).broken(), []);
+    assert_eq!(busy(burst + 1).broken(), [Invariant::Budget]);
 }
 
 /// Sends on what it gets, without its first byte, in an envelope.

@@ -83,9 +83,10 @@ pub enum Invariant {
 /// How many violations of a run are kept.
 const MAX_VIOLATIONS: usize = 16;
 
-/// What a program may send: this many packets at once, and so many a second for ever.
-const BURST: u64 = 2_000;
-const PER_SECOND: u64 = 60;
+/// What a program may send: this many packets at once …
+pub const BURST: u64 = 2_000;
+/// … and so many a second for ever.
+pub const PER_SECOND: u64 = 60;
 
 /// How long after its loss a peer may still be sent to.
 const AFTER_LOSS: Duration = Duration::from_secs(30);
