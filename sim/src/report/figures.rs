@@ -30,7 +30,7 @@ impl fmt::Display for Share {
 }
 
 /// A share to a tenth of a percent, of sums that may be large. Rounded down: see [`Share`].
-pub(super) fn tenths_of_percent(part: u64, of: u64) -> String {
+pub(crate) fn tenths_of_percent(part: u64, of: u64) -> String {
     match (u128::from(part) * 1_000).checked_div(u128::from(of)) {
         None => "–".to_owned(),
         Some(0) if part > 0 => "<0.1 %".to_owned(),
@@ -39,7 +39,7 @@ pub(super) fn tenths_of_percent(part: u64, of: u64) -> String {
 }
 
 /// A count, with a comma between thousands.
-pub(super) fn grouped(count: u64) -> String {
+pub(crate) fn grouped(count: u64) -> String {
     let digits = count.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (index, digit) in digits.chars().enumerate() {
@@ -52,7 +52,7 @@ pub(super) fn grouped(count: u64) -> String {
 }
 
 /// How long something took, in about three digits.
-pub(super) fn lasted(micros: u64) -> String {
+pub(crate) fn lasted(micros: u64) -> String {
     match micros {
         0..1_000 => format!("{micros} µs"),
         1_000..10_000 => format!("{}.{} ms", micros / 1_000, micros / 100 % 10),
@@ -63,7 +63,7 @@ pub(super) fn lasted(micros: u64) -> String {
 }
 
 /// A moment of a run, to be read in a column of others.
-pub(super) fn clock(micros: u64) -> String {
+pub(crate) fn clock(micros: u64) -> String {
     match micros {
         0..10_000_000 => format!("{}.{} ms", micros / 1_000, micros / 100 % 10),
         10_000_000..600_000_000 => format!("{}.{:03} s", micros / 1_000_000, micros / 1_000 % 1_000),
@@ -75,7 +75,7 @@ pub(super) fn clock(micros: u64) -> String {
 }
 
 /// `one thing`, `2 things`.
-pub(super) fn counted(count: u64, one: &str, many: &str) -> String {
+pub(crate) fn counted(count: u64, one: &str, many: &str) -> String {
     if count == 1 { format!("1 {one}") } else { format!("{} {many}", grouped(count)) }
 }
 

@@ -13,5 +13,5 @@ pub mod ladder;
 pub mod matrix;
 pub mod summary;
 
-mod figures;
+pub(crate) mod figures;
 mod markup;

@@ -25,6 +25,8 @@ pub use address::{
 pub use fault::{Fault, Mishap};
 pub use gateway::GatewaySpec;
 pub use problem::Problem;
+#[cfg(feature = "cli")]
+pub(crate) use problem::instead;
 pub use shrink::shrink;
 
 use crate::link::Quality;

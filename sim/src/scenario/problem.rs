@@ -143,7 +143,7 @@ impl fmt::Display for Problem {
 impl core::error::Error for Problem {}
 
 /// Says what there is instead of `name`, and which of it is probably meant.
-pub(super) fn instead<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+pub(crate) fn instead<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     const MOST: usize = 40;
     let known: Vec<&str> = known.into_iter().collect();
     if known.is_empty() {

@@ -16,8 +16,15 @@ struct Line<T> {
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 enum Event {
-    Matrix { seed: u32, seeds: u32, nats: Vec<String> },
+    Matrix {
+        seed: u32,
+        seeds: u32,
+        nats: Vec<String>,
+    },
     Pair(Pair),
+    /// What `bradawl-sim matrix --json` prints beside the matrix, or will one day.
+    #[serde(other)]
+    Other,
 }
 
 /// The version of the format: 1.
@@ -79,6 +86,7 @@ impl Summary {
                     summary = Some(Self { seed, seeds, nats, pairs: Vec::new() });
                 }
                 Event::Pair(pair) => pairs.push(pair),
+                Event::Other => {}
             }
         }
         summary.map(|summary| Self { pairs, ..summary }).ok_or(LinesError::NoMatrix)
