@@ -6,6 +6,8 @@
 
 pub mod catalogue;
 pub mod check;
+#[cfg(feature = "cli")]
+pub mod cli;
 pub mod firewall;
 mod jobs;
 pub mod link;
