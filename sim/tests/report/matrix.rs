@@ -153,6 +153,8 @@ fn a_baseline_is_read_as_it_was_written_and_nonsense_is_refused() {
     let lines = summary.to_json_lines();
     assert_eq!(lines.lines().count(), 79);
     assert_eq!(Summary::from_json_lines(&lines).unwrap(), summary);
+    let printed = format!("{lines}{{\"v\":1,\"event\":\"failed\",\"a\":\"home\",\"message\":\"worse\"}}\n");
+    assert_eq!(Summary::from_json_lines(&printed).unwrap(), summary, "with what was printed beside it");
     let error = |text: &str| Summary::from_json_lines(text).unwrap_err().to_string();
     assert!(error("").contains("no line says what was run"));
     assert!(error(&format!("{lines}\nnonsense")).starts_with("line 81 is no line of a matrix: "));

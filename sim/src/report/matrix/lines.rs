@@ -22,9 +22,10 @@ enum Event {
         nats: Vec<String>,
     },
     Pair(Pair),
-    /// What `bradawl-sim matrix --json` prints beside the matrix, or will one day.
-    #[serde(other)]
-    Other,
+    /// What `bradawl-sim matrix --json` prints beside the matrix is not part of it.
+    Population {},
+    /// The same.
+    Failed {},
 }
 
 /// The version of the format: 1.
@@ -86,7 +87,7 @@ impl Summary {
                     summary = Some(Self { seed, seeds, nats, pairs: Vec::new() });
                 }
                 Event::Pair(pair) => pairs.push(pair),
-                Event::Other => {}
+                Event::Population {} | Event::Failed {} => {}
             }
         }
         summary.map(|summary| Self { pairs, ..summary }).ok_or(LinesError::NoMatrix)
