@@ -24,7 +24,7 @@ pub(super) struct LinkArguments {
     loss: Option<Chance>,
 
     /// How much later the second home begins
-    #[arg(long, value_name = "TIME", default_value = "50 ms", value_parser = skew)]
+    #[arg(long, value_name = "TIME", default_value = "50ms", value_parser = skew)]
     skew: Span,
 }
 

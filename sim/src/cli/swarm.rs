@@ -61,12 +61,10 @@ pub(super) struct Arguments {
     json: bool,
 }
 
-/// The names of [`Plant`] on the command line.
+/// The names of [`Plant`] on the command line. What they mean is in the book: help has to fit a screen.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Bug {
-    /// Every NAT forgets its mappings after half their lifetime
     ForgetfulNat,
-    /// Peers send to an address that nobody gave them
     StraySender,
 }
 
@@ -99,16 +97,18 @@ impl Arguments {
         // A panic in a scenario is a result, and is told as one.
         let hook = std::panic::take_hook();
         std::panic::set_hook(Box::new(|_| {}));
+        // What is found is made smaller after that, which is another matter.
+        let mut took = Duration::ZERO;
         let (totals, find) = hunt(&plan, |totals| {
             bar.set_position(totals.scenarios);
+            took = now() - start;
             match self.minutes {
-                Some(minutes) if now() - start >= minutes => ControlFlow::Break(()),
+                Some(minutes) if took >= minutes => ControlFlow::Break(()),
                 _ => ControlFlow::Continue(()),
             }
         });
         std::panic::set_hook(hook);
         bar.finish_and_clear();
-        let took = now() - start;
 
         let found = find.as_ref().map(|find| self.keep(find, out)).transpose()?;
         let below = totals
@@ -167,7 +167,12 @@ fn now() -> Instant {
 
 /// The command that looks at the same scenarios.
 fn again(plan: &Plan, totals: &Totals) -> String {
-    format!("bradawl-sim swarm --seed {} --count {}", plan.seed, totals.scenarios)
+    let plant = match plan.plant {
+        Some(Plant::ForgetfulNat) => " --plant forgetful-nat",
+        Some(Plant::StraySender) => " --plant stray-sender",
+        None => "",
+    };
+    format!("bradawl-sim swarm --seed {} --count {}{plant}", plan.seed, totals.scenarios)
 }
 
 /// What a CI is told: what was looked for, and whether it was found.
