@@ -244,13 +244,17 @@ fn repeated(scenario: &Scenario, digest: Digest) -> Result<(), Wrong> {
     if again == digest { Ok(()) } else { Err(Wrong::Different(digest, again)) }
 }
 
-/// A panic is a find like any other.
 fn guarded(scenario: &Scenario) -> Result<Report, Wrong> {
+    caught(|| run(scenario, Keep::Digest))
+}
+
+/// A panic is a find like any other.
+fn caught(run: impl FnOnce() -> Result<Report, InvalidWorld>) -> Result<Report, Wrong> {
     let said = |panic: Box<dyn Any + Send>| {
         let text = panic.downcast_ref::<String>().cloned();
         text.or_else(|| panic.downcast_ref::<&str>().map(|&text| text.to_owned())).unwrap_or_default()
     };
-    match catch_unwind(AssertUnwindSafe(|| run(scenario, Keep::Digest))) {
+    match catch_unwind(AssertUnwindSafe(run)) {
         Ok(Ok(report)) => Ok(report),
         Ok(Err(invalid)) => Err(Wrong::Impossible(invalid.to_string())),
         Err(panic) => Err(Wrong::Panicked(said(panic))),
@@ -290,11 +294,13 @@ fn wrong_with(scenario: &Scenario) -> Vec<Wrong> {
 mod tests {
     use core::ops::ControlFlow;
 
-    use super::{Find, Plan, examine, hunt, recorded};
+    use super::{Find, Plan, Wrong, caught, examine, hunt, recorded};
     use crate::scenario::{Plant, Scenario};
+    use crate::trace::Digest;
+    use crate::world::InvalidWorld;
 
     fn plan(plant: Plant, jobs: usize) -> Plan {
-        Plan { seed: 1, count: 300, plant: Some(plant), jobs, shrink: 60 }
+        Plan { seed: 60, count: 300, plant: Some(plant), jobs, shrink: 60 }
     }
 
     fn find(plan: &Plan) -> Find {
@@ -316,9 +322,19 @@ mod tests {
 
     #[test]
     fn the_number_of_jobs_changes_nothing() {
-        let of = |jobs| Plan { seed: 70, shrink: 10, ..plan(Plant::ForgetfulNat, jobs) };
+        let of = |jobs| Plan { shrink: 10, ..plan(Plant::ForgetfulNat, jobs) };
         let one = hunt(&of(1), |_| ControlFlow::Continue(()));
         assert_eq!(hunt(&of(3), |_| ControlFlow::Continue(())), one);
+    }
+
+    #[test]
+    fn a_panic_and_an_impossible_world_are_finds() {
+        let panicked = caught(|| panic!("no {}", "way")).expect_err("a panic");
+        assert_eq!(panicked.to_string(), "nothing panics: no way");
+        let impossible = caught(|| Err(InvalidWorld::NoAddress)).expect_err("no world");
+        assert_eq!(impossible.detail(), "a network has no more addresses");
+        let different = Wrong::Different(Digest(1), Digest(2));
+        assert_eq!(different.detail(), "digests 0000000000000001 and 0000000000000002");
     }
 
     #[test]
