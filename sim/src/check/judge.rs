@@ -87,8 +87,13 @@ impl Checker {
             && !self.agree((a, ours), (b, theirs))
         {
             let detail = format!(
-                "host {} uses {} → {}, host {} uses {} → {}",
-                a.0, ours.local, ours.remote, b.0, theirs.local, theirs.remote
+                "{} uses {} → {}, {} uses {} → {}",
+                self.name(a),
+                ours.local,
+                ours.remote,
+                self.name(b),
+                theirs.local,
+                theirs.remote
             );
             self.violate(now, Invariant::Agreement, detail);
         }
@@ -97,17 +102,17 @@ impl Checker {
             && now > alone.at.max(lost) + patience
         {
             let detail =
-                format!("hosts {} and {}: only one uses {} → {}", a.0, b.0, alone.local, alone.remote);
+                format!("{}: only one uses {} → {}", self.names_of((a, b)), alone.local, alone.remote);
             self.violate(now, Invariant::Agreement, detail);
         }
         match (&expectation, outcome) {
             (Expectation::Certain(_), Outcome::Direct { after, .. }) if after <= patience => {}
             (Expectation::Certain(_), _) if had_time => {
-                let detail = format!("hosts {} and {}: {outcome:?} within {patience:?}", a.0, b.0);
+                let detail = format!("{}: {outcome:?} within {patience:?}", self.names_of((a, b)));
                 self.violate(now, Invariant::Certain, detail);
             }
             (Expectation::Impossible(why), Outcome::Direct { .. }) => {
-                let detail = format!("hosts {} and {}: {outcome:?} though {why}", a.0, b.0);
+                let detail = format!("{}: {outcome:?} though {why}", self.names_of((a, b)));
                 self.violate(now, Invariant::Impossible, detail);
             }
             _ => {}
@@ -129,6 +134,10 @@ impl Checker {
             Strategy::Relay => Outcome::Relayed { after },
             strategy => Outcome::Direct { strategy, after },
         }
+    }
+
+    fn names_of(&self, (a, b): (HostId, HostId)) -> String {
+        format!("{} and {}", self.name(a), self.name(b))
     }
 
     /// Whether what one sends on its path arrives at the other on its own, seen from there; invariant 2

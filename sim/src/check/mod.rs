@@ -1,7 +1,7 @@
 //! What must hold in every run (the invariants of the design, by its numbers), watched while it runs.
 //!
 //! The checker sees what the world sees, the truth that no host knows: who really sent a packet, and what
-//! each NAT did with it. It has a model of its own of what NATs promise ([`shadow`]), and never looks
+//! each NAT did with it. It has a model of its own of what NATs promise (`shadow.rs`), and never looks
 //! into theirs.
 
 mod judge;
@@ -98,7 +98,7 @@ const GRACE: Duration = Duration::from_secs(15);
 #[derive(Debug, Default)]
 pub(crate) struct Checker {
     hosts: Vec<Facts>,
-    by_place: BTreeMap<Place, HostId>,
+    names: Vec<String>,
     shadows: BTreeMap<Place, Shadow>,
     /// Who got what was sent last on a path: the receiver, and the path as it looks from there.
     delivered: BTreeMap<(HostId, SocketAddr, SocketAddr), (HostId, SocketAddr, SocketAddr)>,
@@ -144,8 +144,8 @@ impl Checker {
         }
     }
 
-    pub(crate) fn add_host(&mut self, place: Place, policy: Policy) {
-        self.by_place.insert(place, HostId(self.hosts.len() as u32));
+    pub(crate) fn add_host(&mut self, name: &str, policy: Policy) {
+        self.names.push(name.to_owned());
         self.hosts.push(Facts::new(policy));
     }
 
@@ -172,20 +172,20 @@ impl Checker {
         let (is_over, is_closed) = (facts.sent == allowed + 1, facts.is_closed);
         let warrant = facts.warrant(path.remote);
         if is_over && facts.policy == Policy::Warranted {
-            self.violate(now, Invariant::Budget, format!("host {} has sent {allowed} packets", host.0));
+            self.violate(now, Invariant::Budget, format!("{} has sent {allowed} packets", self.name(host)));
         }
         if is_closed {
-            self.violate(now, Invariant::Closed, format!("host {} sends on {path}", host.0));
+            self.violate(now, Invariant::Closed, format!("{} sends on {path}", self.name(host)));
         }
         match warrant {
             Err(Unwarranted::Never) => {
-                self.violate(now, Invariant::Warrant, format!("host {} sends on {path}", host.0));
+                self.violate(now, Invariant::Warrant, format!("{} sends on {path}", self.name(host)));
             }
             Err(Unwarranted::Lost(since)) if now > since + AFTER_LOSS => {
                 self.violate(
                     now,
                     Invariant::Lost,
-                    format!("host {} sends on {path}, lost at {since:?}", host.0),
+                    format!("{} sends on {path}, lost at {since:?}", self.name(host)),
                 );
             }
             Ok(()) | Err(Unwarranted::Lost(_)) => {}
@@ -231,7 +231,7 @@ impl Checker {
             Happened::SeenAs(_) => {}
         }
         if is_repetition {
-            self.violate(now, Invariant::Repetition, format!("host {} says {happened:?}", host.0));
+            self.violate(now, Invariant::Repetition, format!("{} says {happened:?}", self.name(host)));
         }
     }
 
@@ -242,17 +242,17 @@ impl Checker {
 
     /// A program does not come to rest.
     pub(crate) fn restless(&mut self, now: Instant, host: HostId) {
-        self.violate(now, Invariant::Rest, format!("host {} is never idle", host.0));
+        self.violate(now, Invariant::Rest, format!("{} is never idle", self.name(host)));
     }
 
     /// A program wants to be woken at a time that is not in the future.
     pub(crate) fn impatient(&mut self, now: Instant, host: HostId) {
-        self.violate(now, Invariant::Rest, format!("host {} wants to be woken at once", host.0));
+        self.violate(now, Invariant::Rest, format!("{} wants to be woken at once", self.name(host)));
     }
 
     /// A program sends from a socket that it does not have.
     pub(crate) fn no_socket(&mut self, now: Instant, host: HostId, path: Path) {
-        self.violate(now, Invariant::Socket, format!("host {} sends on {path}", host.0));
+        self.violate(now, Invariant::Socket, format!("{} sends on {path}", self.name(host)));
     }
 
     /// More is going on than can be.
@@ -303,9 +303,13 @@ impl Checker {
                 theirs.is_some_and(|theirs| (theirs.local, theirs.remote) == (local, remote))
             });
             if is_used {
-                self.violate(now, Invariant::Keepalive, format!("host {}, {path}: {why}", sender.0));
+                self.violate(now, Invariant::Keepalive, format!("{}, {path}: {why}", self.name(sender)));
             }
         }
+    }
+
+    fn name(&self, host: HostId) -> &str {
+        &self.names[host.0 as usize]
     }
 
     fn violate(&mut self, at: Instant, invariant: Invariant, detail: String) {

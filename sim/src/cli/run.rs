@@ -14,7 +14,7 @@ use crate::check::{Outcome, PairOutcome, Violation};
 use crate::matrix::{pair_scenario, settle};
 use crate::report::figures::{clock, counted, lasted};
 use crate::report::ladder::{self, Title};
-use crate::scenario::{MAX_BYTES, Program, Scenario};
+use crate::scenario::{MAX_BYTES, Scenario};
 use crate::swarm;
 use crate::world::{InvalidWorld, Keep, Report};
 
@@ -200,9 +200,6 @@ impl<'a> Show<'a> {
         for violation in &report.violations {
             self.out.print(&Broken::of(violation))?;
         }
-        if !report.violations.is_empty() {
-            self.out.show(&legend(self.scenario))?;
-        }
         self.out.print(&Ran {
             digest: report.digest.to_string(),
             packets: report.packets,
@@ -221,17 +218,6 @@ fn pairs(scenario: &Scenario) -> Vec<(&str, &str)> {
             Some((name.as_str(), peer.as_str()))
         })
         .collect()
-}
-
-/// The numbers that violations call hosts by: servers come first.
-fn legend(scenario: &Scenario) -> String {
-    let of = |is_server: bool| {
-        let hosts = scenario.hosts.iter();
-        hosts.filter(move |(_, host)| (host.run == Program::Mediator) == is_server).map(|(name, _)| name)
-    };
-    let names: Vec<String> =
-        of(true).chain(of(false)).enumerate().map(|(number, name)| format!("{number} is {name}")).collect();
-    format!("hosts: {}\n", names.join(", "))
 }
 
 /// What became of two.

@@ -256,7 +256,7 @@ impl World {
             seen: Seen::default(),
             seen_as: None,
         });
-        self.check.add_host(place, policy);
+        self.check.add_host(name, policy);
         self.schedule(start, Event::Start(id));
         Ok(id)
     }

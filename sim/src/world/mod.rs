@@ -1,7 +1,7 @@
 //! A world: networks, hosts and virtual time, on one thread, from one seed.
 //!
 //! Build one by hand ([`World::add_network`], [`World::add_host`]) around machines of your own, or from a
-//! [`Scenario`](crate::scenario::Scenario); run it ([`World::run_for`], [`World::run`]); ask what became of
+//! [`Scenario`](crate::scenario::Scenario); run it ([`World::run_for`], [`World::run_until_settled`]); ask what became of
 //! it ([`World::finish`]). Everything that happens is an entry of one queue, and time jumps from one to
 //! the next.
 

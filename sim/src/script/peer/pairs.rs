@@ -30,6 +30,9 @@ const SILENCE: Duration = Duration::from_secs(5);
 const MAX_PAIRS: usize = 50;
 /// How many checks of the peer are remembered, so that a repetition from elsewhere is known as one.
 const MAX_REMEMBERED: usize = 512;
+/// How many addresses are learned from the peer's checks: two NATs that give each answer a new port lead a
+/// peer who follows on an endless chase.
+const MAX_REFLEXIVE: usize = 10;
 /// How many of a pair's own checks may still be answered.
 const MAX_UNDER_WAY: usize = 64;
 
@@ -167,7 +170,9 @@ impl Pairs {
         if let Some(index) = self.pairs.iter().position(|pair| pair.path == path) {
             return Some(index);
         }
-        if self.pairs.len() == MAX_PAIRS {
+        let reflexive = self.pairs.iter().filter(|pair| pair.strategy == Strategy::PeerReflexive).count();
+        let is_chase = strategy == Strategy::PeerReflexive && reflexive == MAX_REFLEXIVE;
+        if self.pairs.len() == MAX_PAIRS || is_chase {
             return None;
         }
         self.pairs.push(Pair {
