@@ -24,6 +24,12 @@ const SHORTEST_LIFETIME: Span = Span::from_secs(5);
 /// How many mappings a host of the scripts may need at once: sockets × (servers and addresses of the peer).
 const ENOUGH_MAPPINGS: u32 = 256;
 
+/// What all links between the two and their server lose together, in a million: up to the first nothing is
+/// less certain, and up to the second it still works as often as this.
+const SOME_LOSS: u32 = 100_000;
+const MUCH_LOSS: u32 = 500_000;
+const DESPITE_LOSS: Chance = Chance::percent(90);
+
 /// How slow a link may be before checks wait for one another.
 const SLOW: Span = Span::from_millis(20);
 
@@ -64,12 +70,16 @@ impl World {
         }
         let mut best = best.unwrap_or(Expectation::Impossible("they have no address family in common"));
         // What a bad link makes unlikely is no fault of the peers.
-        if is_rough || loss > 100_000 {
-            best = match best {
-                Expectation::Certain(_) => Expectation::Probable(Chance::NEVER),
-                other => other,
-            };
-        }
+        best = match best {
+            Expectation::Certain(_) | Expectation::Probable(_) if is_rough || loss > MUCH_LOSS => {
+                Expectation::Probable(Chance::NEVER)
+            }
+            Expectation::Certain(_) if loss > SOME_LOSS => Expectation::Probable(DESPITE_LOSS),
+            Expectation::Probable(chance) if loss > SOME_LOSS => {
+                Expectation::Probable(chance.min(DESPITE_LOSS))
+            }
+            other => other,
+        };
         (best, patience)
     }
 
