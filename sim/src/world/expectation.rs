@@ -24,6 +24,9 @@ const SHORTEST_LIFETIME: Span = Span::from_secs(5);
 /// How many mappings a host of the scripts may need at once: sockets × (servers and addresses of the peer).
 const ENOUGH_MAPPINGS: u32 = 256;
 
+/// How many blocks of ports there have to be, one for each host behind a NAT that gives blocks.
+const ENOUGH_BLOCKS: u32 = 32;
+
 /// What all links between the two and their server lose together, in a million: up to the first nothing is
 /// less certain, and up to the second it still works as often as this.
 const SOME_LOSS: u32 = 100_000;
@@ -54,6 +57,15 @@ impl World {
         let patience = super::setup::patience(one_way * 2, is_lossy);
         if ![a, b].into_iter().all(|host| self.reaches_server(host)) {
             return (Expectation::Impossible("nobody can introduce them"), patience);
+        }
+        let is_crowded = |host: HostId| {
+            let ports = self.hosts[host.0 as usize].ports.iter();
+            let mut nats =
+                ports.flat_map(|port| self.uplinks(port.network)).filter_map(|uplink| uplink.nat.as_ref());
+            nats.any(|nat| !has_room(nat.behaviour()))
+        };
+        if is_crowded(a) || is_crowded(b) {
+            return (Expectation::Probable(Chance::NEVER), patience);
         }
         let has_moved = |server: HostId| self.hosts[server.0 as usize].has_moved;
         if [a, b].iter().any(|host| self.hosts[host.0 as usize].server.is_some_and(has_moved)) {
@@ -210,9 +222,7 @@ fn add_nat(side: &mut Side, nat: &Behaviour, addresses: usize) -> Result<(), Exp
     let lifetimes = [Some(nat.lifetime), nat.unreplied, nat.filter_lifetime];
     let is_fragile = lifetimes.into_iter().flatten().any(|lifetime| lifetime < SHORTEST_LIFETIME);
     let keeps_open = nat.refresh_outbound || nat.refresh_inbound;
-    let has_room = nat.capacity.min(nat.per_host) >= ENOUGH_MAPPINGS && nat.crowd <= 100;
-    let has_ports = nat.ports.len() >= 4_096;
-    if is_fragile || !has_room || !has_ports || nat.early || !keeps_open {
+    if is_fragile || !has_room(nat) || nat.early || !keeps_open {
         return Err(Expectation::Probable(Chance::NEVER));
     }
     if nat.mapping != Dependence::Endpoint {
@@ -228,4 +238,19 @@ fn add_nat(side: &mut Side, nat: &Behaviour, addresses: usize) -> Result<(), Exp
     side.filtering = side.filtering.max(nat.filtering);
     side.is_paired &= addresses == 1 || nat.pooling == Pooling::Paired;
     Ok(())
+}
+
+/// Whether a NAT has mappings and ports for all hosts of a scenario.
+fn has_room(nat: &Behaviour) -> bool {
+    let has_blocks = match nat.allocation {
+        Allocation::Block { size } => {
+            let size = u32::from(size);
+            size >= ENOUGH_MAPPINGS && nat.ports.len() / size >= ENOUGH_BLOCKS
+        }
+        _ => true,
+    };
+    nat.capacity.min(nat.per_host) >= ENOUGH_MAPPINGS
+        && nat.crowd <= 100
+        && nat.ports.len() >= 4_096
+        && has_blocks
 }
