@@ -6,6 +6,7 @@
 //! the next.
 
 mod address;
+mod drive;
 mod expectation;
 mod faults;
 mod forward;
@@ -13,6 +14,7 @@ mod host;
 mod network;
 mod queue;
 mod setup;
+mod sockets;
 mod streams;
 
 use std::collections::VecDeque;
