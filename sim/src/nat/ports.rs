@@ -127,8 +127,9 @@ impl Ports {
         let start = rng.below(u64::from(count)) as u16;
         match self.given.get(&need.ip) {
             None => Some(start),
-            Some(given) if given.count >= count => None,
-            Some(given) => (0..count).map(|offset| all.after(start, offset as u16)).find(|&n| !given.has(n)),
+            Some(given) => given
+                .first_free(start, all.last, u64::MAX)
+                .or_else(|| given.first_free(all.first, start, u64::MAX)),
         }
     }
 }
@@ -152,26 +153,39 @@ impl Search<'_> {
             })
     }
 
-    /// The first free one from `from` on, in steps, once round the range.
+    /// The first free one from `from` on, in a few steps, and where these lead only to what is taken or of
+    /// the wrong parity, one after the other, once round the range.
     fn upwards(&self, range: PortRange, from: u16, step: u16) -> Option<u16> {
-        // Where everything is taken nobody looks at it all again for each packet.
-        if self.taken.is_some_and(|taken| taken.count >= range.len()) && range.len() > 1_024 {
-            return None;
+        const STEPS: u32 = 64;
+        let mut start = if range.contains(from) { from } else { range.first };
+        if step > 1 {
+            let mut port = start;
+            for _ in 0..STEPS.min(range.len()) {
+                if self.is_free(port) {
+                    return Some(port);
+                }
+                port = range.after(port, step);
+            }
+            start = range.after(start, 1);
         }
-        let mut port = if range.contains(from) { from } else { range.first };
-        if step == 1 && self.parity.is_none() && self.table.is_none() {
-            let Some(taken) = self.taken else { return Some(port) };
-            let upper = taken.first_free(port, range.last);
-            return upper.or_else(|| taken.first_free(range.first, port));
-        }
-        for _ in 0..range.len() {
+        self.first_free(start, range.last).or_else(|| self.first_free(range.first, start))
+    }
+
+    /// The first free one from `first` to `last`.
+    fn first_free(&self, first: u16, last: u16) -> Option<u16> {
+        let wanted = match self.parity {
+            None => u64::MAX,
+            Some(0) => EVEN,
+            Some(_) => !EVEN,
+        };
+        let mut from = first;
+        loop {
+            let port = self.taken.unwrap_or(&Bits::NONE).first_free(from, last, wanted)?;
             if self.is_free(port) {
                 return Some(port);
             }
-            port = range.after(port, step);
+            from = port.checked_add(1)?;
         }
-        // Steps may miss ports, and all of the parity that is wanted.
-        if step == 1 { None } else { self.upwards(range, range.after(from.max(range.first), 1), 1) }
     }
 
     /// A few throws of the dice; where nearly everything is taken, the first free one from there.
@@ -198,20 +212,24 @@ fn block_range(range: PortRange, block: u16, size: u16) -> PortRange {
 #[derive(Debug, Default)]
 struct Bits {
     words: Vec<u64>,
-    count: u32,
 }
 
+/// The even ones of 64 numbers.
+const EVEN: u64 = u64::MAX / 3;
+
 impl Bits {
+    const NONE: Self = Self { words: Vec::new() };
+
     fn has(&self, number: u16) -> bool {
         self.words.get(usize::from(number / 64)).is_some_and(|word| word >> (number % 64) & 1 == 1)
     }
 
-    /// The first number from `first` to `last` that is not in it, 64 at a look.
-    fn first_free(&self, first: u16, last: u16) -> Option<u16> {
+    /// The first number from `first` to `last` that is not in it, and is one of the `wanted` of each 64.
+    fn first_free(&self, first: u16, last: u16, wanted: u64) -> Option<u16> {
         let mut number = u32::from(first);
         while number <= u32::from(last) {
             let word = self.words.get(number as usize / 64).copied().unwrap_or(0);
-            let free = (!word >> (number % 64)).trailing_zeros();
+            let free = ((!word & wanted) >> (number % 64)).trailing_zeros();
             if free < 64 {
                 return u16::try_from(number + free).ok().filter(|&free| free <= last);
             }
@@ -221,28 +239,23 @@ impl Bits {
     }
 
     fn insert(&mut self, number: u16) {
-        if self.has(number) {
-            return;
-        }
         let index = usize::from(number / 64);
         if index >= self.words.len() {
             self.words.resize(index + 1, 0);
         }
         self.words[index] |= 1 << (number % 64);
-        self.count += 1;
     }
 
     fn remove(&mut self, number: u16) {
-        if self.has(number) {
-            self.words[usize::from(number / 64)] &= !(1 << (number % 64));
-            self.count -= 1;
+        if let Some(word) = self.words.get_mut(usize::from(number / 64)) {
+            *word &= !(1 << (number % 64));
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Bits;
+    use super::{Bits, EVEN};
 
     #[test]
     fn the_first_free_number_is_the_one_that_a_walk_finds() {
@@ -252,11 +265,14 @@ mod tests {
         }
         for first in (0..400).chain(65_500..=u16::MAX) {
             for last in [first, first.saturating_add(70), u16::MAX] {
-                let walked = (first..=last).find(|&number| !bits.has(number));
-                assert_eq!(bits.first_free(first, last), walked, "{first} to {last}");
+                for wanted in [u64::MAX, EVEN, !EVEN] {
+                    let is_wanted = |number: u16| wanted >> (number % 64) & 1 == 1;
+                    let walked = (first..=last).find(|&number| is_wanted(number) && !bits.has(number));
+                    assert_eq!(bits.first_free(first, last, wanted), walked, "{first} to {last}");
+                }
             }
         }
         bits.remove(100);
-        assert_eq!((bits.first_free(60, 199), bits.count), (Some(100), 141));
+        assert_eq!(bits.first_free(60, 199, u64::MAX), Some(100));
     }
 }
