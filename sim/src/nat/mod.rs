@@ -43,7 +43,7 @@ use bradawl::rng::Rng;
 use bradawl::time::Instant;
 
 pub use behaviour::{Allocation, Behaviour, ConfigError, Dependence, Fallback, Hairpin, Pooling};
-use crowd::Crowd;
+use crowd::{Arrival, Crowd, Stranger};
 pub use flow::{Dropped, Flow, Passed, Protocol, Stage};
 use ports::{Need, Ports};
 pub use range::{PortRange, PortRangeError};
@@ -95,7 +95,7 @@ impl Nat {
         Ok(Self {
             table: Table::new(&behaviour),
             ports: Ports::new(&behaviour, &mut rng),
-            crowd: Crowd::new(behaviour.crowd, rng.fork()),
+            crowd: Crowd::new(behaviour.crowd, behaviour.lifetime.duration(), rng.fork()),
             keyed: Keyed::new(&mut rng),
             rng,
             addresses,
@@ -176,6 +176,7 @@ impl Nat {
     pub fn reboot(&mut self) {
         self.table = Table::new(&self.behaviour);
         self.ports = Ports::new(&self.behaviour, &mut self.rng);
+        self.crowd.forget();
         self.opened = None;
     }
 
@@ -191,27 +192,37 @@ impl Nat {
     /// How many mappings live at `now`, strangers' and the NAT's own included.
     pub fn load(&mut self, now: Instant) -> usize {
         self.pass_time(now);
-        self.table.len()
+        self.table.len() + self.crowd.len()
     }
 
     /// Lets mappings die and strangers come and go, in order, up to `now`.
     fn pass_time(&mut self, now: Instant) {
-        while let Some((at, inside, peer)) = self.crowd.next_before(now) {
-            self.expire(at);
-            let key = Key::new(self.behaviour.mapping, Protocol::Udp, inside, peer);
-            // A stranger for whom there is no room goes away.
-            if self.table.slot(&key).is_none()
-                && let Ok(public) = self.allocate(Protocol::Udp, inside, peer)
-            {
-                let mapping = Mapping::new(at, key, public, Owner::Crowd);
-                let slot = self.table.insert(mapping, at + self.behaviour.lifetime.duration());
-                self.table.claim(slot, peer);
-            }
+        let skipped = self.crowd.skip(now);
+        self.ports.pass(&self.behaviour, skipped);
+        while let Some(arrival) = self.crowd.next_before(now) {
+            self.expire(arrival.at);
+            self.welcome(arrival);
         }
         self.expire(now);
     }
 
+    /// A stranger for whom there is no room goes away.
+    fn welcome(&mut self, Arrival { at, inside, peer }: Arrival) {
+        if !self.has_room(self.crowd.of_host(inside)) {
+            return;
+        }
+        let Ok(ip) = self.public_address(inside.ip(), peer.ip()) else { return };
+        // Nobody else talks to that peer, so no tuple can be in the way.
+        let need = Need { protocol: Protocol::Udp, ip, inside, remote: peer, wish: None };
+        if let Some(public) = self.ports.allocate(&self.behaviour, None, &mut self.rng, need) {
+            self.crowd.settle(Stranger { came: at, inside, public });
+        }
+    }
+
     fn expire(&mut self, now: Instant) {
+        while let Some(Stranger { inside, public, .. }) = self.crowd.leave(now) {
+            self.ports.free(Protocol::Udp, inside.ip(), public);
+        }
         while let Some(mapping) = self.table.expire(now) {
             if mapping.owner != Owner::Box {
                 self.ports.free(mapping.key.protocol, mapping.key.inside.ip(), mapping.public);
@@ -262,10 +273,33 @@ impl Nat {
     }
 
     fn let_in(&mut self, now: Instant, flow: Flow) -> Result<Flow, Dropped> {
-        let slot = self.table.find(now, self.behaviour.filtering, flow)?;
+        let found = self.table.find(now, self.behaviour.filtering, flow);
+        if let Some(inside) = self.stranger(flow, found)? {
+            return Ok(Flow { destination: inside, ..flow });
+        }
+        let slot = found?;
         self.table.received(now, &self.behaviour, slot, flow);
         let mapping = self.table.at(slot).ok_or(Dropped::NoMapping)?;
         Ok(Flow { destination: mapping.key.inside, ..flow })
+    }
+
+    /// Whether a packet that was found to be for a host, or for nobody, is for a stranger, or stopped by
+    /// the filter before one. Where both share the port, and it is neither's session, who came first gets it.
+    fn stranger(&self, flow: Flow, found: Result<Slot, Dropped>) -> Result<Option<SocketAddr>, Dropped> {
+        let Flow { protocol, source, destination, .. } = flow;
+        let stranger = self.crowd.at(destination).filter(|_| protocol == Protocol::Udp);
+        let Some(stranger) = stranger else { return Ok(None) };
+        let is_open = self.behaviour.filtering == Dependence::Endpoint;
+        let user = self.table.user((protocol, destination, source));
+        match found {
+            Err(Dropped::NoMapping) if is_open && user.is_none() => Ok(Some(stranger.inside)),
+            Err(Dropped::NoMapping) => Err(Dropped::Filtered),
+            Ok(slot) if is_open && user != Some(slot) => {
+                let is_older = self.table.at(slot).is_some_and(|mapping| stranger.came < mapping.made);
+                Ok(is_older.then_some(stranger.inside))
+            }
+            _ => Ok(None),
+        }
     }
 
     /// The box takes the tuple of a packet from outside for itself, if it is free and there is room.
@@ -276,7 +310,7 @@ impl Nat {
             if self.table.at(user).is_some_and(|mapping| mapping.owner == Owner::Box) {
                 self.table.postpone(user, death);
             }
-        } else if self.has_room(destination.ip()) {
+        } else if self.has_room(self.table.of_host(destination.ip())) {
             let key = Key::new(Dependence::AddressAndPort, protocol, destination, source);
             let slot = self.table.insert(Mapping::new(now, key, destination, Owner::Box), death);
             self.table.claim(slot, source);
@@ -297,9 +331,10 @@ impl Nat {
         Ok(Flow { source, ..back })
     }
 
-    fn has_room(&self, host: IpAddr) -> bool {
+    /// Whether a host that has so many mappings can have one more.
+    fn has_room(&self, of_host: u32) -> bool {
         let Behaviour { capacity, per_host, .. } = self.behaviour;
-        self.table.len() < capacity as usize && self.table.of_host(host) < per_host
+        self.table.len() + self.crowd.len() < capacity as usize && of_host < per_host
     }
 
     /// A public endpoint for a new mapping.
@@ -309,7 +344,7 @@ impl Nat {
         inside: SocketAddr,
         remote: SocketAddr,
     ) -> Result<SocketAddr, Dropped> {
-        if !self.has_room(inside.ip()) {
+        if !self.has_room(self.table.of_host(inside.ip())) {
             return Err(Dropped::Capacity);
         }
         let wish = self.wish(protocol, inside).filter(|wish| wish.is_ipv4() == remote.is_ipv4());
@@ -319,6 +354,7 @@ impl Nat {
         };
         let need = Need { protocol, ip, inside, remote, wish: wish.map(|wish| wish.port()) };
         let Self { behaviour, table, ports, rng, .. } = self;
+        let table = table.is_exact().then_some(&*table);
         ports.allocate(behaviour, table, rng, need).ok_or(Dropped::Ports)
     }
 

@@ -47,11 +47,11 @@ impl Ports {
         }
     }
 
-    /// A port for a new mapping, marked as taken.
+    /// A port for a new mapping, marked as taken. The table says who uses which tuple, where that matters.
     pub(super) fn allocate(
         &mut self,
         behaviour: &Behaviour,
-        table: &Table,
+        table: Option<&Table>,
         rng: &mut Rng,
         need: Need,
     ) -> Option<SocketAddr> {
@@ -70,7 +70,7 @@ impl Ports {
         };
         let search = Search {
             taken: self.taken.get(&place),
-            table: table.is_exact().then_some(table),
+            table,
             need,
             parity: behaviour.parity.then_some(inside % 2),
         };
@@ -97,6 +97,21 @@ impl Ports {
             self.blocks.entry((need.inside.ip(), need.ip)).or_insert((block, 0)).1 += 1;
         }
         Some(SocketAddr::new(need.ip, port))
+    }
+
+    /// So many UDP mappings were made and died without anybody's looking: a sequence has moved on.
+    pub(super) fn pass(&mut self, behaviour: &Behaviour, mappings: u64) {
+        let Allocation::Sequential { step } = behaviour.allocation else { return };
+        if mappings == 0 {
+            return;
+        }
+        let (range, ports) = (behaviour.ports, u64::from(behaviour.ports.len()));
+        let is_udp = |place: &(Protocol, IpAddr)| place.0 == Protocol::Udp;
+        let addresses = self.cursor.keys().filter(|place| is_udp(place)).count().max(1) as u64;
+        let by = mappings / addresses % ports * u64::from(step) % ports;
+        for (_, cursor) in self.cursor.iter_mut().filter(|(place, _)| is_udp(place)) {
+            *cursor = range.after(*cursor, by as u16);
+        }
     }
 
     /// A mapping died. A host's block goes with its last one.

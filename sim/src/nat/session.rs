@@ -15,8 +15,6 @@ use crate::units::Span;
 pub(super) enum Owner {
     /// A host's behind the NAT.
     Host,
-    /// A stranger's behind the NAT.
-    Crowd,
     /// The NAT's own: somebody outside sent to it without having been asked.
     Box,
 }
@@ -31,7 +29,7 @@ pub(super) struct Mapping {
     pub(super) replied: bool,
     /// The how manieth it is.
     pub(super) serial: u64,
-    made: Instant,
+    pub(super) made: Instant,
     /// Those whom it was used to send to, as far as it matters.
     sessions: BTreeMap<SocketAddr, Session>,
 }
