@@ -168,9 +168,9 @@ fn index(inside: SocketAddr) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::Crowd;
+    use super::{Crowd, Stranger};
     use bradawl::rng::Rng;
-    use bradawl::time::Duration;
+    use bradawl::time::{Duration, Instant};
 
     /// An exponential distribution has its mean for a standard deviation, and e⁻¹ beyond the mean.
     #[test]
@@ -183,5 +183,28 @@ mod tests {
         assert!((mean - 1.0).abs() < 0.015, "mean {mean}");
         assert!((variance - 1.0).abs() < 0.05, "variance {variance}");
         assert!((beyond - 1.0 / std::f64::consts::E).abs() < 0.01, "beyond the mean {beyond}");
+    }
+
+    #[test]
+    fn who_came_and_went_while_nobody_looked_is_skipped_and_counted() {
+        let mut crowd = Crowd::new(100, Duration::from_secs(10), Rng::from_seed([3; 32]));
+        let at = |secs| Instant::ZERO + Duration::from_secs(secs);
+        assert!((crowd.next_before(at(0)).is_none(), crowd.skip(at(9))) == (true, 0));
+        let skipped = crowd.skip(at(1_010));
+        assert!((99_900..=100_000).contains(&skipped), "{skipped}");
+        let mut come = 0;
+        while let Some(arrival) = crowd.next_before(at(1_010)) {
+            assert!(arrival.at + Duration::from_secs(10) >= at(1_010));
+            let public = "203.0.113.9:5000".parse().unwrap();
+            crowd.settle(Stranger { came: arrival.at, inside: arrival.inside, public });
+            assert_eq!(crowd.at(public).map(|stranger| stranger.inside), Some(arrival.inside));
+            come += 1;
+        }
+        assert!((850..1_150).contains(&come) && crowd.len() == come, "{come} of about 1,000");
+        while let Some(stranger) = crowd.leave(at(2_000)) {
+            assert_eq!(crowd.at(stranger.public).is_some(), crowd.len() > 0);
+            assert_eq!(crowd.per_host.iter().sum::<u32>() as usize, crowd.len());
+        }
+        assert_eq!(crowd.len(), 0);
     }
 }
