@@ -381,7 +381,19 @@ fn agreement_neither_has_a_path_alone() {
     let alone = || Pair::new(Some(&symmetric)).selects(0, secs(1), 5_000, 5_000);
     assert_eq!(alone().broken_after(60), [Invariant::Agreement]);
     assert_eq!(alone().broken_after(3), []);
-    assert_eq!(Pair::new(Some(&symmetric)).broken_after(60), []);
+}
+
+#[test]
+fn silence_who_finds_no_path_says_so_within_half_a_minute() {
+    let symmetric = nat(Behaviour {
+        mapping: Dependence::AddressAndPort,
+        allocation: Allocation::Random,
+        ..Behaviour::default()
+    });
+    let nothing = || Pair::new(Some(&symmetric));
+    assert_eq!(nothing().broken_after(30), []);
+    assert_eq!(nothing().broken_after(31), [Invariant::Silence]);
+    assert_eq!(nothing().fails(0, secs(29)).broken_after(60), []);
 }
 
 #[test]

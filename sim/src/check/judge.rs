@@ -3,8 +3,7 @@
 
 use bradawl::time::{Duration, Instant};
 
-use super::shadow::Shadow;
-use super::{Checker, Invariant, Selected};
+use super::{Checker, Facts, Invariant, SILENCE, Selected};
 use crate::oracle::Expectation;
 use crate::packet::HostId;
 use crate::trace::Strategy;
@@ -67,23 +66,28 @@ impl Checker {
         (a, b): (HostId, HostId),
         expectation: Expectation,
         patience: Duration,
+        servers: [Option<HostId>; 2],
     ) -> PairOutcome {
         let [facts_a, facts_b] = [a, b].map(|host| &self.hosts[host.0 as usize]);
+        let served = servers.into_iter().flatten().map(|server| self.hosts[server.0 as usize].started).max();
+        let ready = facts_a.started.max(facts_b.started).max(served.unwrap_or_default());
         let outcome = match (facts_a.selected, facts_b.selected) {
-            (Some(ours), Some(theirs)) => {
-                self.both((a, ours), (b, theirs), facts_a.started.max(facts_b.started))
-            }
-            _ => facts_a.failed.or(facts_b.failed).map_or(Outcome::Nothing, Outcome::Failed),
+            (Some(ours), Some(theirs)) => self.both((a, ours), (b, theirs), ready),
+            _ => facts_a.failed.or(facts_b.failed).map_or(Outcome::Nothing, |(why, _)| Outcome::Failed(why)),
         };
         let one_alone = facts_a.selected.xor(facts_b.selected);
         let packets = facts_a.until_selected + facts_b.until_selected;
-        let began = self.last_fault.max(facts_a.started).max(facts_b.started);
-        let had_time = now > began + patience;
+        let began = self.last_fault.max(ready);
+        // Who gives up has had all the time it wanted.
+        let has_given_up = |facts: &Facts| facts.failed.is_some_and(|(_, at)| at > began);
+        let had_time = now > began + patience || has_given_up(facts_a) && has_given_up(facts_b);
         let lost = facts_a.lost.max(facts_b.lost).unwrap_or(began);
+        let is_silent = outcome == Outcome::Nothing && one_alone.is_none() && now > began.max(lost) + SILENCE;
+        let is_over = facts_a.is_closed || facts_b.is_closed;
 
         if let (Some(ours), Some(theirs)) = (facts_a.selected, facts_b.selected)
             && now > ours.at.max(theirs.at) + patience
-            && self.shadows.values().all(Shadow::is_keepable)
+            && self.is_keepable(a, b)
             && !self.agree((a, ours), (b, theirs))
         {
             let detail = format!(
@@ -110,6 +114,10 @@ impl Checker {
             (Expectation::Certain(_), _) if had_time => {
                 let detail = format!("{}: {outcome:?} within {patience:?}", self.names_of((a, b)));
                 self.violate(now, Invariant::Certain, detail);
+            }
+            (_, Outcome::Nothing) if is_silent && !is_over => {
+                let detail = format!("{}: nothing after {SILENCE:?}", self.names_of((a, b)));
+                self.violate(now, Invariant::Silence, detail);
             }
             (Expectation::Impossible(why), Outcome::Direct { .. }) => {
                 let detail = format!("{}: {outcome:?} though {why}", self.names_of((a, b)));

@@ -17,10 +17,12 @@ use bradawl::time::{Duration, Instant};
 pub use judge::{Outcome, PairOutcome};
 use shadow::Shadow;
 
+use crate::firewall::{Firewall, Inbound};
 use crate::nat::Behaviour;
 use crate::packet::{HostId, Packet};
 use crate::program::Policy;
 use crate::trace::{Drop, Happened, Place, Strategy, Warrant, What};
+use crate::units::Span;
 
 /// Something that must not happen, and did.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +56,9 @@ pub enum Invariant {
     /// 3, the other way round.
     #[error("what cannot be direct is not")]
     Impossible,
+    /// 3, the other end.
+    #[error("who finds no path says so within 30 s")]
+    Silence,
     /// 4, the network's half: what the checker believes of NATs is what they do.
     #[error("a NAT keeps its promises")]
     Nat,
@@ -94,12 +99,20 @@ const AFTER_LOSS: Duration = Duration::from_secs(30);
 /// How long a path may take to settle after something went wrong, before it must be kept open.
 const GRACE: Duration = Duration::from_secs(15);
 
+/// How long a mapping or a firewall's session has to live to be kept by a packet a second.
+const OFTEN: Span = Span::from_secs(5);
+
+/// How long who finds no path may take to say so.
+const SILENCE: Duration = Duration::from_secs(30);
+
 /// Watches one run.
 #[derive(Debug, Default)]
 pub(crate) struct Checker {
     hosts: Vec<Facts>,
     names: Vec<String>,
     shadows: BTreeMap<Place, Shadow>,
+    /// Which gateways let a path live that is used once a second.
+    keepable: BTreeMap<Place, bool>,
     /// Who got what was sent last on a path: the receiver, and the path as it looks from there.
     delivered: BTreeMap<(HostId, SocketAddr, SocketAddr), (HostId, SocketAddr, SocketAddr)>,
     last_fault: Instant,
@@ -119,7 +132,10 @@ struct Facts {
     /// The first path it ever had, since the last fault.
     first: Option<Selected>,
     lost: Option<Instant>,
-    failed: Option<&'static str>,
+    /// Why it has given up, and when.
+    failed: Option<(&'static str, Instant)>,
+    /// The gateways between it and the internet.
+    gateways: Vec<Place>,
     is_closed: bool,
     sent: u64,
     /// Packets sent until it had its first path.
@@ -138,15 +154,41 @@ struct Selected {
 }
 
 impl Checker {
-    pub(crate) fn add_gateway(&mut self, place: Place, behaviour: Option<&Behaviour>) {
+    pub(crate) fn add_gateway(&mut self, place: Place, behaviour: Option<&Behaviour>, firewall: &Firewall) {
+        let mut is_keepable = firewall.inbound == Inbound::Open || firewall.lifetime >= OFTEN;
         if let Some(behaviour) = behaviour {
-            self.shadows.insert(place, Shadow::new(behaviour));
+            let shadow = Shadow::new(behaviour);
+            is_keepable &= shadow.is_keepable();
+            self.shadows.insert(place, shadow);
         }
+        self.keepable.insert(place, is_keepable);
     }
 
-    pub(crate) fn add_host(&mut self, name: &str, policy: Policy) {
+    /// A host, and the gateways between it and the internet.
+    pub(crate) fn add_host(&mut self, name: &str, policy: Policy, gateways: Vec<Place>) {
         self.names.push(name.to_owned());
-        self.hosts.push(Facts::new(policy));
+        self.hosts.push(Facts { gateways, ..Facts::new(policy) });
+    }
+
+    /// A host's program begins.
+    pub(crate) fn started(&mut self, now: Instant, host: HostId) {
+        self.hosts[host.0 as usize].started = now;
+    }
+
+    /// Whether a host's program has said that it is done.
+    pub(crate) fn has_closed(&self, host: HostId) -> bool {
+        self.hosts[host.0 as usize].is_closed
+    }
+
+    /// A program that is done still holds something.
+    pub(crate) fn clings(&mut self, now: Instant, host: HostId, to: &str) {
+        self.violate(now, Invariant::Closed, format!("{} still has {to}", self.name(host)));
+    }
+
+    /// Whether a path between two hosts can be kept open by sending once a second.
+    fn is_keepable(&self, a: HostId, b: HostId) -> bool {
+        let gateways = [a, b].into_iter().flat_map(|host| &self.hosts[host.0 as usize].gateways);
+        gateways.into_iter().all(|place| self.keepable.get(place).copied().unwrap_or(true))
     }
 
     /// Everything that happens to packets.
@@ -156,8 +198,8 @@ impl Checker {
         {
             self.violate(now, Invariant::Nat, detail);
         }
-        if let (What::Dropped(Drop::Nat(why)), Some((sender, path))) = (what, packet.origin)
-            && self.shadows.values().all(Shadow::is_keepable)
+        if let (What::Dropped(why @ (Drop::Nat(_) | Drop::Firewall)), Some((sender, path))) =
+            (what, packet.origin)
         {
             self.lost_on_selected(now, sender, path, *why);
         }
@@ -223,7 +265,7 @@ impl Checker {
                 facts.selected = None;
                 facts.lost = Some(now);
             }
-            Happened::Failed(why) => facts.failed = Some(why),
+            Happened::Failed(why) => facts.failed = Some((why, now)),
             Happened::Closed => {
                 facts.is_closed = true;
                 facts.selected = None;
@@ -279,7 +321,8 @@ impl Checker {
     /// A host was switched off, or got other addresses: what it knew and had is gone.
     pub(crate) fn restarted(&mut self, now: Instant, host: HostId) {
         let facts = &mut self.hosts[host.0 as usize];
-        *facts = Facts { started: now, ..Facts::new(facts.policy) };
+        let gateways = core::mem::take(&mut facts.gateways);
+        *facts = Facts { started: now, gateways, ..Facts::new(facts.policy) };
     }
 
     pub(crate) const fn last_fault(&self) -> Instant {
@@ -291,7 +334,7 @@ impl Checker {
     }
 
     /// A packet on a path that both ends use was stopped by a NAT: somebody let a mapping die.
-    fn lost_on_selected(&mut self, now: Instant, sender: HostId, path: Path, why: crate::nat::Dropped) {
+    fn lost_on_selected(&mut self, now: Instant, sender: HostId, path: Path, why: Drop) {
         let facts = &self.hosts[sender.0 as usize];
         let Some(selected) = facts.selected else { return };
         let is_settled = now > selected.at + GRACE && now > self.last_fault + GRACE;
@@ -301,6 +344,7 @@ impl Checker {
             let is_used = other.is_some_and(|&(host, local, remote)| {
                 let theirs = self.hosts[host.0 as usize].selected;
                 theirs.is_some_and(|theirs| (theirs.local, theirs.remote) == (local, remote))
+                    && self.is_keepable(sender, host)
             });
             if is_used {
                 self.violate(now, Invariant::Keepalive, format!("{}, {path}: {why}", self.name(sender)));
@@ -336,6 +380,7 @@ impl Facts {
             first: None,
             lost: None,
             failed: None,
+            gateways: Vec::new(),
             is_closed: false,
             sent: 0,
             until_selected: 0,

@@ -70,8 +70,9 @@ impl Shadow {
 
     /// Whether a mapping here can be kept open by sending once a second, both ways.
     pub(super) fn is_keepable(&self) -> bool {
-        const OFTEN: Duration = Duration::from_secs(5);
-        self.is_refreshable && !self.is_early && self.lifetime.min(self.filter_lifetime) >= OFTEN
+        self.is_refreshable
+            && !self.is_early
+            && self.lifetime.min(self.filter_lifetime) >= super::OFTEN.duration()
     }
 
     pub(super) fn clear(&mut self) {

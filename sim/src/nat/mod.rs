@@ -166,10 +166,19 @@ impl Nat {
     pub fn error_outbound(&mut self, now: Instant, offending: Flow) -> Option<Flow> {
         self.pass_time(now);
         let Flow { protocol, source, destination, .. } = offending;
-        let slot = self.slot(protocol, destination, source)?;
-        let mapping = self.table.at(slot).filter(|_| self.behaviour.pass_errors)?;
-        let knows = mapping.lets_in(now, self.behaviour.filtering, source);
-        knows.then_some(Flow { destination: mapping.public, ..offending })
+        let filtering = self.behaviour.filtering;
+        let lets_in = |mapping: &&Mapping| mapping.lets_in(now, filtering, source);
+        let own =
+            self.slot(protocol, destination, source).and_then(|slot| self.table.at(slot)).filter(lets_in);
+        // Where the filter looks at less than the mapping does, it may have come in at any other of the
+        // host's.
+        let is_of_host = |mapping: &&Mapping| {
+            mapping.owner == Owner::Host
+                && (mapping.key.protocol, mapping.key.inside) == (protocol, destination)
+        };
+        let mapping = own.or_else(|| self.table.iter().filter(is_of_host).find(lets_in));
+        let mapping = mapping.filter(|_| self.behaviour.pass_errors)?;
+        Some(Flow { destination: mapping.public, ..offending })
     }
 
     /// It forgets everything, as when the power fails.

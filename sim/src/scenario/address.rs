@@ -25,6 +25,12 @@ pub const INTERNET_HOSTS_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0,
 /// The /36 of IPv6 addresses that networks get a /64 of, each, by themselves (RFC 3849).
 pub const NETWORKS_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x1000, 0, 0, 0, 0, 0);
 
+/// Where the packets of `evil` faults come from.
+pub(crate) const STRANGERS: [IpAddr; 2] = [
+    IpAddr::V4(Ipv4Addr::new(192, 0, 2, 66)),
+    IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0xffff, 0, 0, 0, 0, 0x66)),
+];
+
 /// An IPv4 prefix between /8 and /29, written as `192.168.7.0/24`.
 ///
 /// ```
@@ -200,6 +206,9 @@ fn on_the_internet(ip: IpAddr) -> Result<(), String> {
     };
     if !global(ip) {
         return Err(format!("{ip} is no address that a host on the internet can have"));
+    }
+    if STRANGERS.contains(&ip) {
+        return Err(format!("{ip} is the stranger's, who sends what `evil` faults send"));
     }
     if automatic {
         return Err(format!("{ip} is in a range that is given out automatically; take one outside of it"));

@@ -9,12 +9,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::problem::{Problem, Step, instead, problem, short};
 use super::{
-    Fault, HostSpec, INTERNET, INTERNET_GATEWAYS, MAX_ADDRESSES, MAX_DELAY, MAX_DEPTH, MAX_EVIL, MAX_FAULTS,
-    MAX_HOSTS, MAX_INTERFACES, MAX_NAME, MAX_NETWORKS, MAX_QUEUE, MAX_TIME, MIN_MTU, MIN_TIME, Mishap,
-    NetworkSpec, Program, Scenario,
+    Fault, HostSpec, INTERNET, INTERNET_GATEWAYS, MAX_ADDRESSES, MAX_DEPTH, MAX_EVIL, MAX_FAULTS, MAX_HOSTS,
+    MAX_INTERFACES, MAX_NAME, MAX_NETWORKS, MAX_STRANGERS, MAX_TIME, MIN_TIME, Mishap, NetworkSpec, Program,
+    Scenario,
 };
 use crate::link::Quality;
-use crate::units::{Chance, Span};
 
 impl Scenario {
     /// Whether it can be run, and if not, the first reason why.
@@ -39,6 +38,7 @@ impl Scenario {
         }
         self.check_addresses()?;
         self.check_room()?;
+        self.check_strangers()?;
         for (index, fault) in self.faults.iter().enumerate() {
             self.check_fault(index, fault)?;
         }
@@ -260,6 +260,25 @@ impl Scenario {
         Ok(places)
     }
 
+    /// There are no more strangers than a run has patience for: each makes a mapping of his own.
+    fn check_strangers(&self) -> Result<(), Problem> {
+        let millis = self.time.as_micros() / 1_000;
+        let mut all = 0;
+        for (name, network) in &self.networks {
+            let gateways = [Some(network.behind.as_str()), self.above(&network.behind)];
+            let nats = gateways.into_iter().flatten().filter_map(|name| self.gateway(name)?.nat);
+            all += nats.map(|nat| u64::from(nat.crowd) * millis / 1_000).sum::<u64>();
+            if all > MAX_STRANGERS {
+                let text = format!(
+                    "the crowds behind all NATs are {all} strangers in {}; at most {MAX_STRANGERS} are simulated",
+                    self.time
+                );
+                return Err(problem!(["network", name.as_str(), "behind"], "{text}"));
+            }
+        }
+        Ok(())
+    }
+
     /// There are enough addresses for all hosts and gateways.
     fn check_room(&self) -> Result<(), Problem> {
         let mut needed: BTreeMap<&str, u32> = BTreeMap::new();
@@ -397,23 +416,5 @@ fn check_name(key: &str, name: &str) -> Result<(), Problem> {
 
 fn check_link(key: &str, name: &str, link: &Quality) -> Result<(), Problem> {
     let at = |field: &str| -> Vec<Step> { vec![key.into(), name.into(), "link".into(), field.into()] };
-    let times: [(&str, Span); 3] = [("delay", link.delay), ("jitter", link.jitter), ("hold", link.hold)];
-    for (field, time) in times {
-        if time > MAX_DELAY {
-            return Err(Problem::new(at(field), &format!("{time} is too long: {MAX_DELAY} at most")));
-        }
-    }
-    if link.burst != Chance::NEVER && link.burst_end == Chance::NEVER {
-        let text = "a burst that never ends is a link that is down: give `burst-end`, too";
-        return Err(Problem::new(at("burst-end"), text));
-    }
-    if link.queue > MAX_QUEUE {
-        let text = format!("{} bytes are too many: {} MiB at most", link.queue, MAX_QUEUE >> 20);
-        return Err(Problem::new(at("queue"), &text));
-    }
-    if link.mtu < MIN_MTU {
-        let text = format!("{} bytes are too few: {MIN_MTU} at least", link.mtu);
-        return Err(Problem::new(at("mtu"), &text));
-    }
-    Ok(())
+    link.check().map_err(|error| Problem::new(at(error.field()), &error.to_string()))
 }

@@ -19,6 +19,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use address::STRANGERS;
 pub use address::{
     CARRIER, HOME, INTERNET_GATEWAYS, INTERNET_HOSTS, INTERNET_HOSTS_V6, NETWORKS_V6, Subnet, SubnetError,
 };
@@ -53,18 +54,14 @@ pub const MAX_POOL: u8 = 16;
 pub const MAX_FAULTS: usize = 256;
 /// How many packets somebody evil sends per fault at most.
 pub const MAX_EVIL: u16 = 1_000;
+/// How many strangers make mappings in a run at most, behind all NATs together.
+pub const MAX_STRANGERS: u64 = 2_000_000;
 /// How long a name is at most.
 pub const MAX_NAME: usize = 40;
 /// How short a run is at least.
 pub const MIN_TIME: Span = Span::from_millis(1);
 /// How long a run is at most, and everything that lasts.
 pub const MAX_TIME: Span = Span::from_secs(24 * 3_600);
-/// How long a link delays a packet at most, for each of its reasons.
-pub const MAX_DELAY: Span = Span::from_secs(60);
-/// How many bytes wait for a link at most.
-pub const MAX_QUEUE: u32 = 64 * 1_024 * 1_024;
-/// The smallest packet limit of a link: what every host has to accept (RFC 1122 §3.3.2).
-pub const MIN_MTU: u16 = 576;
 
 /// A world to be run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -21,8 +21,12 @@ const MAX_STEPS: usize = 20_000;
 
 impl World {
     pub(super) fn start(&mut self, id: HostId) {
-        let interfaces = self.interfaces(id);
+        let (now, interfaces) = (self.now, self.interfaces(id));
         let host = self.host_mut(id);
+        // It runs already, or something else keeps it off for longer.
+        if host.program.is_some() || now < host.away_until {
+            return;
+        }
         let rng = host.rng.fork();
         for &port in &host.listen {
             for interface in &interfaces {
@@ -30,6 +34,7 @@ impl World {
             }
         }
         host.program = Some((host.make)(Start { rng, interfaces }));
+        self.check.started(now, id);
         self.drive(id);
     }
 
@@ -110,9 +115,21 @@ impl World {
     pub(super) fn wake(&mut self, id: HostId) {
         let now = self.now;
         let host = self.host_mut(id);
-        if !host.is_asleep && host.wake == Some(now) {
-            self.poll_streams(id);
-            self.drive(id);
+        if host.alarm != Some(now) {
+            return;
+        }
+        host.alarm = None;
+        let is_asleep = host.asleep_since.is_some();
+        match host.wake {
+            Some(wake) if wake <= now && !is_asleep => {
+                self.poll_streams(id);
+                self.drive(id);
+            }
+            Some(wake) if wake > now => {
+                host.alarm = Some(wake);
+                self.schedule(wake, Event::Wake(id));
+            }
+            _ => {}
         }
     }
 
@@ -147,18 +164,34 @@ impl World {
             self.check.impatient(now, id);
             return self.host_mut(id).stop();
         }
+        if self.check.has_closed(id) {
+            self.check_closed(id, idle);
+        }
         self.set_wake(id, idle);
+    }
+
+    /// Invariant 5: who is done wants nothing more and has nothing more.
+    fn check_closed(&mut self, id: HostId, idle: Option<Instant>) {
+        let (now, host) = (self.now, &self.hosts[id.0 as usize]);
+        let has_socket = !host.sockets.is_empty();
+        if idle.is_some() {
+            self.check.clings(now, id, "a timer");
+        }
+        if has_socket {
+            self.check.clings(now, id, "a socket");
+        }
     }
 
     /// The host is polled when its program wants it, or a stream of its own does.
     fn set_wake(&mut self, id: HostId, program: Option<Instant>) {
         let host = self.host_mut(id);
-        let wake = [program, host.streams.next_deadline()].into_iter().flatten().min();
-        if wake != host.wake {
-            host.wake = wake;
-            if let Some(wake) = wake {
-                self.schedule(wake, Event::Wake(id));
-            }
+        host.wake = [program, host.streams.next_deadline()].into_iter().flatten().min();
+        // One event a host: a wish that is put off again and again must not fill the queue.
+        if let Some(wake) = host.wake
+            && host.alarm.is_none_or(|alarm| wake < alarm)
+        {
+            host.alarm = Some(wake);
+            self.schedule(wake, Event::Wake(id));
         }
     }
 

@@ -33,8 +33,12 @@ const SOME_LOSS: u32 = 100_000;
 const MUCH_LOSS: u32 = 500_000;
 const DESPITE_LOSS: Chance = Chance::percent(90);
 
-/// How slow a link may be before checks wait for one another.
+/// How slow a link may be before checks wait for one another, and how few bytes may wait.
 const SLOW: Span = Span::from_millis(20);
+const SHORT_QUEUE: u32 = 8_192;
+
+/// How long all links together may take before the scripts, whose patience is that of people, lose theirs.
+const FAR: Duration = Duration::from_millis(1_900);
 
 /// An address of a host and the network that it is in.
 #[derive(Clone, Copy)]
@@ -52,23 +56,15 @@ impl World {
         let is_lossy = links.iter().any(|link| link.loss != Chance::NEVER);
         let is_rough = links.iter().any(|link| {
             let is_slow = link.rate.is_some_and(|rate| rate.time_for(200) > SLOW);
-            link.burst != Chance::NEVER || is_slow || link.mtu < 1_280 || link.hold > Span::from_secs(1)
-        });
+            let is_short = link.rate.is_some() && link.queue < SHORT_QUEUE;
+            let is_late = link.reorder != Chance::NEVER && link.hold > Span::from_secs(1);
+            link.burst != Chance::NEVER || is_slow || is_short || is_late || link.mtu < 1_280
+        }) || one_way > FAR;
         let patience = super::setup::patience(one_way * 2, is_lossy);
         if ![a, b].into_iter().all(|host| self.reaches_server(host)) {
             return (Expectation::Impossible("nobody can introduce them"), patience);
         }
-        let is_crowded = |host: HostId| {
-            let ports = self.hosts[host.0 as usize].ports.iter();
-            let mut nats =
-                ports.flat_map(|port| self.uplinks(port.network)).filter_map(|uplink| uplink.nat.as_ref());
-            nats.any(|nat| !has_room(nat.behaviour()))
-        };
-        if is_crowded(a) || is_crowded(b) {
-            return (Expectation::Probable(Chance::NEVER), patience);
-        }
-        let has_moved = |server: HostId| self.hosts[server.0 as usize].has_moved;
-        if [a, b].iter().any(|host| self.hosts[host.0 as usize].server.is_some_and(has_moved)) {
+        if ![a, b].into_iter().all(|host| self.is_served(host)) {
             return (Expectation::Probable(Chance::NEVER), patience);
         }
         let mut best: Option<Expectation> = None;
@@ -103,6 +99,18 @@ impl World {
             families.into_iter().any(|address| address.is_ipv4() == end.address.is_ipv4())
                 && self.uplinks(end.network).all(|uplink| uplink.wall.firewall().outbound == Outbound::All)
         })
+    }
+
+    /// Whether nothing but links stands between a host and its server's answers: the server is where
+    /// everybody can reach it and was told to find it, and all NATs in front of the host are sane.
+    fn is_served(&self, host: HostId) -> bool {
+        let host = &self.hosts[host.0 as usize];
+        let Some(server) = host.server.map(|server| &self.hosts[server.0 as usize]) else { return false };
+        let is_public = server.ports.iter().all(|port| port.network == Self::INTERNET);
+        let mut uplinks = host.ports.iter().flat_map(|port| self.uplinks(port.network));
+        is_public
+            && !server.has_moved
+            && uplinks.all(|uplink| uplink.nat.as_ref().is_none_or(|nat| is_sane(nat.behaviour())))
     }
 
     fn ends(&self, host: HostId) -> Vec<End> {
@@ -219,10 +227,8 @@ impl World {
 
 /// One more NAT on the way: it can only make things harder.
 fn add_nat(side: &mut Side, nat: &Behaviour, addresses: usize) -> Result<(), Expectation> {
-    let lifetimes = [Some(nat.lifetime), nat.unreplied, nat.filter_lifetime];
-    let is_fragile = lifetimes.into_iter().flatten().any(|lifetime| lifetime < SHORTEST_LIFETIME);
     let keeps_open = nat.refresh_outbound || nat.refresh_inbound;
-    if is_fragile || !has_room(nat) || nat.early || !keeps_open {
+    if !is_sane(nat) || nat.early || !keeps_open {
         return Err(Expectation::Probable(Chance::NEVER));
     }
     if nat.mapping != Dependence::Endpoint {
@@ -240,17 +246,23 @@ fn add_nat(side: &mut Side, nat: &Behaviour, addresses: usize) -> Result<(), Exp
     Ok(())
 }
 
-/// Whether a NAT has mappings and ports for all hosts of a scenario.
-fn has_room(nat: &Behaviour) -> bool {
+/// Whether a NAT has mappings and ports for all hosts of a scenario and the strangers behind it, and keeps
+/// them for a while.
+fn is_sane(nat: &Behaviour) -> bool {
+    let lifetimes = [Some(nat.lifetime), nat.unreplied, nat.filter_lifetime];
+    let is_fragile = lifetimes.into_iter().flatten().any(|lifetime| lifetime < SHORTEST_LIFETIME);
     let has_blocks = match nat.allocation {
         Allocation::Block { size } => {
             let size = u32::from(size);
-            size >= ENOUGH_MAPPINGS && nat.ports.len() / size >= ENOUGH_BLOCKS
+            nat.crowd == 0 && size >= ENOUGH_MAPPINGS && nat.ports.len() / size >= ENOUGH_BLOCKS
         }
         _ => true,
     };
+    let strangers = u64::from(nat.crowd) * (nat.lifetime.as_micros() / 1_000_000 + 1);
+    let room = u64::from(nat.capacity.min(nat.ports.len()));
     nat.capacity.min(nat.per_host) >= ENOUGH_MAPPINGS
-        && nat.crowd <= 100
         && nat.ports.len() >= 4_096
+        && strangers * 2 <= room
         && has_blocks
+        && !is_fragile
 }

@@ -1,6 +1,6 @@
 //! What goes wrong on purpose, and the stranger who means harm.
 
-use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use core::net::{IpAddr, SocketAddr};
 use std::collections::{BTreeMap, BTreeSet};
 
 use bradawl::time::Duration;
@@ -10,7 +10,7 @@ use super::network::{NetworkId, Owner};
 use super::{Event, HostId, World};
 use crate::nat::Flow;
 use crate::packet::{Body, Packet};
-use crate::scenario::Mishap;
+use crate::scenario::{Mishap, STRANGERS};
 use crate::trace::What;
 
 /// The pause between two packets of a stranger.
@@ -89,15 +89,23 @@ impl World {
                 (self.host_mut(host).place, "other addresses".to_owned(), now)
             }
             Trouble::Sleep(host, time) => {
-                self.host_mut(host).is_asleep = true;
-                self.schedule(now + time, Event::WakeUp(host, time));
-                (self.host_mut(host).place, format!("sleeps for {time:?}"), now + time)
+                let this = self.host_mut(host);
+                let end = this.away_until.max(now + time);
+                if this.running().is_some() || this.asleep_since.is_some() {
+                    this.asleep_since.get_or_insert(now);
+                    this.away_until = end;
+                    self.schedule(end, Event::WakeUp(host));
+                }
+                (self.host_mut(host).place, format!("sleeps for {time:?}"), end)
             }
             Trouble::Restart(host, time) => {
-                self.host_mut(host).stop();
-                self.check.restarted(now + time, host);
-                self.schedule(now + time, Event::Start(host));
-                (self.host_mut(host).place, format!("killed, back after {time:?}"), now + time)
+                let this = self.host_mut(host);
+                let end = this.away_until.max(now + time);
+                this.stop();
+                this.away_until = end;
+                self.check.restarted(end, host);
+                self.schedule(end, Event::Start(host));
+                (self.host_mut(host).place, format!("killed, back after {time:?}"), end)
             }
             Trouble::Evil(host, packets) => {
                 self.schedule(now, Event::Evil(host, packets));
@@ -110,15 +118,19 @@ impl World {
     }
 
     /// A host wakes up, and is told for how long it was away.
-    pub(super) fn wake_up(&mut self, host: HostId, slept: Duration) {
+    pub(super) fn wake_up(&mut self, host: HostId) {
+        let now = self.now;
         let this = self.host_mut(host);
-        if core::mem::take(&mut this.is_asleep) {
-            self.poll_streams(host);
-            // What it slept through: its addresses may be others now.
-            let interfaces = self.interfaces(host);
-            self.tell(host, Told::Interfaces(interfaces).as_input());
-            self.tell(host, Told::ClockJumped(slept).as_input());
+        // Killed meanwhile, or put to sleep for longer.
+        if now < this.away_until {
+            return;
         }
+        let Some(since) = this.asleep_since.take() else { return };
+        self.poll_streams(host);
+        // What it slept through: its addresses may be others now.
+        let interfaces = self.interfaces(host);
+        self.tell(host, Told::Interfaces(interfaces).as_input());
+        self.tell(host, Told::ClockJumped(now.since(since)).as_input());
     }
 
     /// All addresses of a host go, and others come.
@@ -168,10 +180,7 @@ impl World {
             self.overheard.iter().flatten().filter(|packet| self.is_near(host, packet)).collect();
         let Some(&seen) = towards.get(self.rng.below(towards.len() as u64) as usize) else { return };
         let mut packet = seen.clone();
-        let lair = match packet.flow.destination.ip() {
-            IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::new(192, 0, 2, 66)),
-            IpAddr::V6(_) => "2001:db8:ffff::66".parse().unwrap_or(packet.flow.source.ip()),
-        };
+        let lair = STRANGERS[usize::from(packet.flow.destination.is_ipv6())];
         let elsewhere = Flow::udp(SocketAddr::new(lair, 666), packet.flow.destination);
         let Body::Datagram(bytes) = &mut packet.body else { return };
         let kind = self.rng.below(4);
@@ -194,6 +203,8 @@ impl World {
             packet.id = self.next_packet_id();
         }
         packet.hops = 32;
+        // Whatever it says, its sender is nobody whose path anybody uses.
+        packet.origin = None;
         self.at_network(Self::INTERNET, Box::new(packet));
     }
 

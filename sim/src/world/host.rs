@@ -65,12 +65,16 @@ pub(super) struct Host {
     pub(super) make: Box<dyn FnMut(Start) -> Box<dyn Program>>,
     /// `None`: it is off.
     pub(super) program: Option<Box<dyn Program>>,
-    pub(super) is_asleep: bool,
+    pub(super) asleep_since: Option<Instant>,
     pub(super) sockets: Sockets,
     pub(super) streams: Streams,
     pub(super) listen: Vec<u16>,
     /// When it is to be polled again.
     pub(super) wake: Option<Instant>,
+    /// When that is planned.
+    pub(super) alarm: Option<Instant>,
+    /// Until when it is off or asleep, whatever else happens to it.
+    pub(super) away_until: Instant,
     pub(super) rng: Rng,
     /// What it has got lately, to know a repetition.
     pub(super) seen: Seen,
@@ -108,7 +112,7 @@ impl Told {
 impl Host {
     /// The program, if the host is on and awake.
     pub(super) fn running(&mut self) -> Option<&mut Box<dyn Program>> {
-        self.program.as_mut().filter(|_| !self.is_asleep)
+        self.program.as_mut().filter(|_| self.asleep_since.is_none())
     }
 
     pub(super) fn addresses(&self) -> impl Iterator<Item = IpAddr> + '_ {
@@ -130,7 +134,8 @@ impl Host {
     pub(super) fn stop(&mut self) {
         self.program = None;
         self.forget_sockets();
-        self.wake = None;
+        (self.wake, self.asleep_since) = (None, None);
+        self.seen = Seen::default();
     }
 }
 
@@ -186,16 +191,20 @@ impl World {
             ports,
             make,
             program: None,
-            is_asleep: false,
+            asleep_since: None,
             sockets: Sockets::default(),
             streams: Streams::default(),
             listen: listen.to_vec(),
             wake: None,
+            alarm: None,
+            away_until: start,
             rng: self.rng.fork(),
             seen: Seen::default(),
             seen_as: None,
         });
-        self.check.add_host(name, policy);
+        let networks = self.hosts[id.0 as usize].ports.iter().map(|port| port.network);
+        let gateways = networks.flat_map(|network| self.gateways_above(Some(network))).collect();
+        self.check.add_host(name, policy, gateways);
         self.schedule(start, Event::Start(id));
         Ok(id)
     }

@@ -162,8 +162,8 @@ enum Event {
     Start(HostId),
     /// Something goes wrong.
     Fault(Box<faults::Trouble>),
-    /// A host wakes up after it has slept so long.
-    WakeUp(HostId, Duration),
+    /// A host wakes up.
+    WakeUp(HostId),
     /// The stranger sends one packet, and has so many left.
     Evil(HostId, u16),
 }
@@ -228,6 +228,7 @@ impl World {
             || self.now <= self.check.last_fault().max(self.last_trouble)
         {
             if !self.step(end) {
+                self.now = self.now.max(end);
                 return;
             }
         }
@@ -270,7 +271,7 @@ impl World {
             Event::Grieve(host, offending, what) => self.grieve(host, offending, what),
             Event::Start(host) => self.start(host),
             Event::Fault(trouble) => self.strike(*trouble),
-            Event::WakeUp(host, slept) => self.wake_up(host, slept),
+            Event::WakeUp(host) => self.wake_up(host),
             Event::Evil(host, left) => self.be_evil(host, left),
         }
         true

@@ -170,7 +170,7 @@ impl World {
             }
         };
         let place = self.log.add_place(setup.name, PlaceKind::Gateway);
-        self.check.add_gateway(place, promised);
+        self.check.add_gateway(place, promised, &setup.gateway.firewall);
         let uplink = Uplink {
             place,
             outside: setup.outside,

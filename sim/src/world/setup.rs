@@ -163,7 +163,8 @@ impl World {
         let pairs = core::mem::take(&mut self.pairs);
         let judged = pairs.into_iter().map(|pair| {
             let (expectation, patience) = self.expectation(pair);
-            self.check.judge(self.now, pair, expectation, patience)
+            let servers = [pair.0, pair.1].map(|host| self.hosts[host.0 as usize].server);
+            self.check.judge(self.now, pair, expectation, patience, servers)
         });
         judged.collect()
     }
@@ -205,7 +206,7 @@ impl World {
         order
     }
 
-    fn gateways_above(&self, network: Option<NetworkId>) -> impl Iterator<Item = Place> + '_ {
+    pub(super) fn gateways_above(&self, network: Option<NetworkId>) -> impl Iterator<Item = Place> + '_ {
         let uplink = |id: NetworkId| self.network(id).gateway.as_deref();
         let first = network.and_then(uplink);
         core::iter::successors(first, move |below| uplink(below.outside)).map(|uplink| uplink.place)

@@ -15,6 +15,11 @@ pub(super) struct Sockets {
 }
 
 impl Sockets {
+    /// Whether the program has none that it asked for.
+    pub(super) fn is_empty(&self) -> bool {
+        self.by_id.is_empty()
+    }
+
     pub(super) fn is_open(&self, transport: Transport, address: SocketAddr) -> bool {
         self.open.contains(&(transport == Transport::Tcp, address))
     }

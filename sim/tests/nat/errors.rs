@@ -55,3 +55,17 @@ fn rfc4787_req10_errors_change_no_mapping() {
     assert_eq!(nat.error_inbound(at(120), Flow::udp(public, address(PEERS[0]))), None);
     assert_eq!(nat.load(at(120)), 0);
 }
+
+/// The mapping that a packet came in at need not be the one that the host would use for its sender.
+#[test]
+fn rfc5508_req4_errors_about_packets_that_came_in_where_only_the_filter_is_open() {
+    let mut nat = nat(Behaviour {
+        mapping: Dependence::AddressAndPort,
+        filtering: Dependence::Endpoint,
+        ..Behaviour::default()
+    });
+    let public = out(&mut nat, at(0), HOST, PEERS[0]).unwrap();
+    lets_in(&mut nat, at(1), PEERS[2], public).unwrap();
+    let offending = Flow::udp(address(PEERS[2]), address(HOST));
+    assert_eq!(nat.error_outbound(at(1), offending), Some(Flow::udp(address(PEERS[2]), public)));
+}

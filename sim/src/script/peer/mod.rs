@@ -35,7 +35,9 @@ const JOIN: Duration = Duration::from_millis(250);
 /// … and how often from then on, which keeps the way back from the mediator open.
 const REJOIN: Duration = Duration::from_secs(2);
 /// For how long what it has learned of itself is not asked for again.
-const FRESH: Duration = Duration::from_secs(4);
+const FRESH: Duration = Duration::from_secs(5);
+/// How long it tries in all before it says that it has failed, whatever else happens.
+const PATIENCE: Duration = Duration::from_secs(28);
 /// How long it punches before it asks again how it looks, and how often it does before it gives up.
 const PUNCH_PATIENCE: Duration = Duration::from_secs(4);
 const MAX_TRIES: u8 = 4;
@@ -74,8 +76,9 @@ pub struct Peer {
     /// The generation of the peer's addresses, and since when they are known.
     met: Option<(u64, Instant)>,
     has_failed: bool,
-    /// How often it has punched in vain.
+    /// How often it has punched in vain, and since when it wants a path.
     tries: u8,
+    wants_since: Option<Instant>,
     pairs: Pairs,
 }
 
@@ -111,6 +114,7 @@ impl Peer {
             met: None,
             has_failed: false,
             tries: 0,
+            wants_since: None,
         };
         peer.open(interfaces);
         for &server in &peer.setup.mediator {
@@ -157,6 +161,7 @@ impl Peer {
         self.generation = (now.as_micros() / 1_000 + 1).max(self.generation + 1);
         self.began = Some(now);
         self.has_failed = false;
+        self.wants_since.get_or_insert(now);
         for socket in &mut self.sockets {
             (socket.asked, socket.seen_as) = (None, None);
         }
@@ -245,6 +250,7 @@ impl Peer {
             }
             self.met = Some((said.generation, now));
             self.has_failed = false;
+            self.wants_since.get_or_insert(now);
             self.pairs.meet(self.generation, said.generation);
             self.join_at = self.join_at.map(|at| at.max(now + REJOIN));
         }
@@ -261,14 +267,17 @@ impl Peer {
         if self.has_failed || self.pairs.selected().is_some() {
             return None;
         }
-        match self.met {
+        let next = match self.met {
             Some((_, since)) => Some(since + PUNCH_PATIENCE),
             None => self.began.map(|began| began + MEET_PATIENCE),
-        }
+        };
+        let last = self.wants_since.map(|since| since + PATIENCE);
+        [next, last].into_iter().flatten().min()
     }
 
     fn give_up(&mut self) -> Happened {
         self.has_failed = true;
+        (self.tries, self.wants_since) = (0, None);
         self.pairs.stop();
         Happened::Failed(match self.met {
             Some(_) => "no path: every check was lost",
@@ -288,11 +297,12 @@ impl Peer {
             self.begin(now);
         }
         if self.pairs.selected().is_some() {
-            self.tries = 0;
+            (self.tries, self.wants_since) = (0, None);
         }
         if self.deadline().is_some_and(|deadline| deadline <= now) {
             self.tries += 1;
-            if self.met.is_none() || self.tries == MAX_TRIES {
+            let is_last = self.wants_since.is_some_and(|since| now >= since + PATIENCE);
+            if self.met.is_none() || self.tries == MAX_TRIES || is_last {
                 return Some(Output::Event(self.give_up()));
             }
             self.regenerate();
