@@ -1,6 +1,29 @@
 //! # bradawl-sim
 //!
-//! Networks in virtual time: every kind of NAT there is, from one seed.
+//! Whole networks in virtual time: every kind of NAT there is, from one seed.
+//!
+//! * [`nat`], [`firewall`], [`link`] and [`tcp`] are pure state machines with no simulator in them: packets
+//!   and the time in, packets out. [`catalogue`] has the NATs that people meet, by name.
+//! * [`world`] puts networks and hosts together; a host runs any [`Machine`](bradawl::machine::Machine) of
+//!   the core, or one of yours ([`program`]). [`scenario`] is a world as data, in TOML.
+//! * [`oracle`] says what must become of two hosts, [`check`] watches what must hold in every run, and
+//!   [`trace`] is what happened: a log, and one number that two equal runs share.
+//! * [`matrix`] runs every pair of NATs, [`swarm`] makes up scenarios until one breaks an invariant and makes
+//!   that one smaller, and [`report`] draws.
+//!
+//! Two homes behind NATs of the catalogue, in five lines:
+//!
+//! ```
+//! use bradawl_sim::matrix::{Links, pair_scenario, settle};
+//! use bradawl_sim::oracle::Expectation;
+//! use bradawl_sim::world::Keep;
+//!
+//! let report = settle(&pair_scenario("home", "cgn", &Links::default(), 1), Keep::Digest)?;
+//! let [pair] = &report.pairs[..] else { panic!("one pair") };
+//! assert!(matches!(pair.expectation, Expectation::Certain(_)) && pair.outcome.is_direct());
+//! assert!(report.violations.is_empty());
+//! # Ok::<(), bradawl_sim::world::InvalidWorld>(())
+//! ```
 
 #![forbid(unsafe_code)]
 
