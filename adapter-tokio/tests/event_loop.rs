@@ -123,7 +123,8 @@ async fn it_follows_sockets_that_come_and_go() {
     let (mut events, first) = start();
     let client = UdpSocket::bind("127.0.0.1:0").expect("a socket");
     client.set_read_timeout(Some(LONG)).expect("a timeout");
-    let free = UdpSocket::bind("127.0.0.1:0").expect("a socket").local_addr().expect("an address");
+    // On an address of its own: on 127.0.0.1 another test may take the port that was free a moment ago.
+    let free = UdpSocket::bind("127.0.0.77:0").expect("a socket").local_addr().expect("an address");
     let bind = |id| HostRequest::Bind { id: SocketId(id), transport: Transport::Udp, local: free };
     for round in 0..3 {
         // Closed and opened again in one breath, while the loop watches it.
