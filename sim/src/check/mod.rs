@@ -100,7 +100,7 @@ const AFTER_LOSS: Duration = Duration::from_secs(30);
 const GRACE: Duration = Duration::from_secs(15);
 
 /// How long a mapping or a firewall's session has to live to be kept by a packet a second.
-const OFTEN: Span = Span::from_secs(5);
+pub(crate) const OFTEN: Span = Span::from_secs(5);
 
 /// How long who finds no path may take to say so.
 const SILENCE: Duration = Duration::from_secs(30);
@@ -235,7 +235,7 @@ impl Checker {
     }
 
     /// A program has got a datagram.
-    pub(crate) fn delivered(&mut self, now: Instant, to: HostId, path: Path, origin: Option<(HostId, Path)>) {
+    pub(crate) fn delivered(&mut self, to: HostId, path: Path, origin: Option<(HostId, Path)>) {
         let facts = &mut self.hosts[to.0 as usize];
         if facts.policy == Policy::Answers {
             facts.heard.insert(path.remote);
@@ -243,7 +243,6 @@ impl Checker {
         if let Some((from, sent)) = origin {
             self.delivered.insert((from, sent.local, sent.remote), (to, path.local, path.remote));
         }
-        let _ = now;
     }
 
     /// A program says something.

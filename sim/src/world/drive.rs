@@ -59,7 +59,7 @@ impl World {
                 let path = Path::udp(local, remote);
                 let is_repeated = host.seen.has(packet.id) && host.wake.is_none_or(|wake| wake > now);
                 self.record(place, packet, What::Received);
-                self.check.delivered(now, id, path, packet.origin);
+                self.check.delivered(id, path, packet.origin);
                 let meta = Meta { ecn: packet.ecn };
                 let Some(program) = self.host_mut(id).running() else { return };
                 let verdict = program.handle_input(now, path, meta, bytes);

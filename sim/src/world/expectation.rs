@@ -5,8 +5,9 @@ use core::net::IpAddr;
 
 use bradawl::time::Duration;
 
-use super::network::{NetworkId, Uplink};
+use super::network::NetworkId;
 use super::{HostId, World};
+use crate::check::OFTEN;
 use crate::firewall::{Inbound, Outbound};
 use crate::link::Quality;
 use crate::nat::{Allocation, Behaviour, Dependence, Hairpin, Pooling};
@@ -17,9 +18,6 @@ use crate::units::{Chance, Span};
 /// How likely it is that a port is preserved which nobody but chance takes: two hosts with the same one
 /// behind the same NAT are rare.
 const USUALLY_FREE: Chance = Chance::percent(98);
-
-/// Below this a path is luck even if it can be: keepalives come once a second.
-const SHORTEST_LIFETIME: Span = Span::from_secs(5);
 
 /// How many mappings a host of the scripts may need at once: sockets × (servers and addresses of the peer).
 const ENOUGH_MAPPINGS: u32 = 256;
@@ -93,10 +91,9 @@ impl World {
 
     /// Whether a host can send to its server at all.
     fn reaches_server(&self, host: HostId) -> bool {
-        let Some(server) = self.hosts[host.0 as usize].server else { return false };
+        let server = self.hosts[host.0 as usize].server;
         self.ends(host).into_iter().any(|end| {
-            let families = self.hosts[server.0 as usize].addresses();
-            families.into_iter().any(|address| address.is_ipv4() == end.address.is_ipv4())
+            self.has_server(end.address.is_ipv4(), server)
                 && self.uplinks(end.network).all(|uplink| uplink.wall.firewall().outbound == Outbound::All)
         })
     }
@@ -132,12 +129,6 @@ impl World {
             }
         }
         links
-    }
-
-    /// The gateways from a network outwards.
-    fn uplinks(&self, network: NetworkId) -> impl Iterator<Item = &Uplink> {
-        let uplink = |id: NetworkId| self.network(id).gateway.as_deref();
-        core::iter::successors(uplink(network), move |below| uplink(below.outside))
     }
 
     /// A network and those outside of it, up to the internet.
@@ -207,7 +198,7 @@ impl World {
                 Some(nat) => add_nat(&mut side, nat.behaviour(), nat.addresses().len())?,
                 None if firewall.inbound == Inbound::Stateful => {
                     side.filtering = Dependence::AddressAndPort;
-                    if firewall.lifetime < SHORTEST_LIFETIME {
+                    if firewall.lifetime < OFTEN {
                         return Err(Expectation::Probable(Chance::NEVER));
                     }
                 }
@@ -250,7 +241,7 @@ fn add_nat(side: &mut Side, nat: &Behaviour, addresses: usize) -> Result<(), Exp
 /// them for a while.
 fn is_sane(nat: &Behaviour) -> bool {
     let lifetimes = [Some(nat.lifetime), nat.unreplied, nat.filter_lifetime];
-    let is_fragile = lifetimes.into_iter().flatten().any(|lifetime| lifetime < SHORTEST_LIFETIME);
+    let is_fragile = lifetimes.into_iter().flatten().any(|lifetime| lifetime < OFTEN);
     let has_blocks = match nat.allocation {
         Allocation::Block { size } => {
             let size = u32::from(size);

@@ -203,7 +203,8 @@ impl World {
             seen_as: None,
         });
         let networks = self.hosts[id.0 as usize].ports.iter().map(|port| port.network);
-        let gateways = networks.flat_map(|network| self.gateways_above(Some(network))).collect();
+        let gateways =
+            networks.flat_map(|network| self.uplinks(network)).map(|uplink| uplink.place).collect();
         self.check.add_host(name, policy, gateways);
         self.schedule(start, Event::Start(id));
         Ok(id)

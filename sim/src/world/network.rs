@@ -206,6 +206,12 @@ impl World {
         Ok(addresses)
     }
 
+    /// The gateways from a network outwards.
+    pub(super) fn uplinks(&self, network: NetworkId) -> impl Iterator<Item = &Uplink> {
+        let uplink = |id: NetworkId| self.network(id).gateway.as_deref();
+        core::iter::successors(uplink(network), move |below| uplink(below.outside))
+    }
+
     /// The network whose IPv4 addresses the hosts of `id` have: the first one outwards behind a NAT.
     pub(super) fn realm(&self, mut id: NetworkId) -> NetworkId {
         while let Some(uplink) = &self.network(id).gateway

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use bradawl::time::{Duration, Instant};
 
 use super::faults::Trouble;
+use super::host::Host;
 use super::network::{NetworkId, NetworkSetup};
 use super::{Event, HostId, HostSetup, InvalidWorld, Keep, World};
 use crate::catalogue;
@@ -14,9 +15,6 @@ use crate::program::{Policy, Program, Start};
 use crate::scenario::{HostSpec, INTERNET, Mishap, Plant, Program as Runs, Scenario};
 use crate::script::{Mediator, Peer, PeerSetup, Repeater, STUN_PORT, Secret, Silent};
 use crate::trace::Place;
-
-/// What is overheard on the internet at once.
-const OVERHEARD: usize = 64;
 
 /// The names of a scenario and what became of them.
 struct Names {
@@ -50,7 +48,7 @@ impl World {
         for fault in &scenario.faults {
             let trouble = Trouble::of(&fault.what, &names.networks, &names.hosts);
             if matches!(fault.what, Mishap::Evil { .. }) {
-                world.overheard = Some(VecDeque::with_capacity(OVERHEARD));
+                world.overheard = Some(VecDeque::new());
             }
             let at = Instant::ZERO + fault.at.duration();
             world.schedule(at, Event::Fault(Box::new(trouble)));
@@ -185,14 +183,13 @@ impl World {
             add(host.place);
         }
         for host in &private[..left] {
-            self.gateways_above(host.ports.first().map(|port| port.network)).for_each(&mut add);
+            self.gateways_above(host).for_each(&mut add);
         }
         for host in public {
             add(host.place);
         }
         for host in &private[left..] {
-            let mut gateways: Vec<_> =
-                self.gateways_above(host.ports.first().map(|port| port.network)).collect();
+            let mut gateways: Vec<_> = self.gateways_above(host).collect();
             gateways.reverse();
             gateways.into_iter().for_each(&mut add);
         }
@@ -206,10 +203,10 @@ impl World {
         order
     }
 
-    pub(super) fn gateways_above(&self, network: Option<NetworkId>) -> impl Iterator<Item = Place> + '_ {
-        let uplink = |id: NetworkId| self.network(id).gateway.as_deref();
-        let first = network.and_then(uplink);
-        core::iter::successors(first, move |below| uplink(below.outside)).map(|uplink| uplink.place)
+    /// The gateways between a host's first network and the internet.
+    fn gateways_above(&self, host: &Host) -> impl Iterator<Item = Place> + '_ {
+        let first = host.ports.first().map(|port| port.network);
+        first.into_iter().flat_map(|network| self.uplinks(network)).map(|uplink| uplink.place)
     }
 }
 

@@ -62,7 +62,7 @@ impl World {
             };
             let connection = Connection { id: listener, stream, backlog: VecDeque::new(), next: None };
             host.streams.open.insert((local, remote), connection);
-            self.check.delivered(now, id, Path::tcp(local, remote), None);
+            self.check.delivered(id, Path::tcp(local, remote), None);
         }
         self.record(place, packet, What::Received);
         self.pump(id, (local, remote));
