@@ -3,7 +3,10 @@
 //! `sim-speed` of the benches does the same with 100,000 scenarios.
 
 use bradawl::time::{Duration, Instant};
+use bradawl_sim::link::Quality;
+use bradawl_sim::matrix::{Links, pair_scenario};
 use bradawl_sim::scenario::Scenario;
+use bradawl_sim::units::{Chance, Span};
 use bradawl_sim::world::{Keep, World};
 
 /// How much the process may grow between the two measurements.
@@ -17,28 +20,8 @@ fn resident() -> Option<u64> {
 }
 
 fn two_peers() -> Scenario {
-    let text = "
-        [network.lan-a]
-        behind = 'home'
-        link = { delay = '20 ms', loss = '2 %' }
-        [network.lan-b]
-        behind = 'symmetric-random'
-        link = { delay = '20 ms' }
-        [host.hub]
-        run = 'mediator'
-        in = 'internet'
-        [host.alice]
-        run = 'peer'
-        in = 'lan-a'
-        server = 'hub'
-        peer = 'bob'
-        [host.bob]
-        run = 'peer'
-        in = 'lan-b'
-        server = 'hub'
-        peer = 'alice'
-    ";
-    Scenario::from_toml(text).expect("a scenario")
+    let home = Quality { delay: Span::from_millis(20), loss: Chance::percent(2), ..Quality::default() };
+    pair_scenario("home", "symmetric-random", &Links { home, skew: Span::ZERO }, 0)
 }
 
 fn run(scenario: &mut Scenario, seeds: std::ops::Range<u32>, kept: &mut Vec<World>) {

@@ -30,14 +30,9 @@ struct View {
     json: bool,
 }
 
+/// How a scenario's file is run.
 #[derive(Args, Debug)]
-#[command(after_help = "Example:\n  bradawl-sim run sim/scenarios/two-homes.toml --trace\n\
-                        Exit codes: 0 all is as it must be, 1 an invariant is broken, 2 usage")]
-pub(super) struct Run {
-    /// What to run; its format is in docs/simulator.md
-    #[arg(value_name = "SCENARIO.toml")]
-    file: PathBuf,
-
+struct How {
     /// Another seed than the scenario's
     #[arg(long, value_name = "N")]
     seed: Option<u32>,
@@ -50,11 +45,23 @@ pub(super) struct Run {
     view: View,
 }
 
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  bradawl-sim run sim/scenarios/two-homes.toml --trace\n\
+                        Exit codes: 0 all is as it must be, 1 an invariant is broken, 2 usage")]
+pub(super) struct Run {
+    /// What to run; its format is in docs/simulator.md
+    #[arg(value_name = "SCENARIO.toml")]
+    file: PathBuf,
+
+    #[command(flatten)]
+    how: How,
+}
+
 impl Run {
     pub(super) fn run(&self) -> Result<Exit, Problem> {
-        let scenario = File::read(&self.file, self.seed)?.scenario;
-        let command = again("run", &self.file, self.seed);
-        let mut show = Show::new(&self.view, self.trace, &scenario, command)?;
+        let scenario = File::read(&self.file, self.how.seed)?.scenario;
+        let command = again("run", &self.file, self.how.seed);
+        let mut show = Show::new(&self.how.view, self.how.trace, &scenario, command)?;
         let report = show.run(swarm::run)?;
         show.results(&report)?;
         Ok(Exit::failed_if(!report.violations.is_empty()))
@@ -69,23 +76,15 @@ pub(super) struct Replay {
     #[arg(value_name = "FILE")]
     file: PathBuf,
 
-    /// Another seed than the scenario's
-    #[arg(long, value_name = "N")]
-    seed: Option<u32>,
-
-    /// Print what happened to every packet
-    #[arg(long)]
-    trace: bool,
-
     #[command(flatten)]
-    view: View,
+    how: How,
 }
 
 impl Replay {
     pub(super) fn run(&self) -> Result<Exit, Problem> {
-        let File { scenario, broken } = File::read(&self.file, self.seed)?;
-        let command = again("replay", &self.file, self.seed);
-        let mut show = Show::new(&self.view, self.trace, &scenario, command)?;
+        let File { scenario, broken } = File::read(&self.file, self.how.seed)?;
+        let command = again("replay", &self.file, self.how.seed);
+        let mut show = Show::new(&self.how.view, self.how.trace, &scenario, command)?;
         let wrong = swarm::examine(&scenario);
         // A panic would be one here, too.
         if !wrong.iter().any(|wrong| matches!(wrong, swarm::Wrong::Panicked(_))) {
