@@ -7,6 +7,7 @@ mod address;
 mod auth;
 mod behaviour;
 mod error;
+mod help;
 mod ice;
 mod text;
 mod turn;
@@ -20,6 +21,7 @@ pub use address::{
 pub use auth::{ChosenAlgorithm, Nonce, PasswordAlgorithms, SecurityFeatures, Userhash, Username};
 pub use behaviour::{ChangeRequest, Padding, ResponsePort};
 pub use error::{AddressErrorCode, ErrorCode, UnknownAttributes};
+pub use help::Help;
 pub use ice::{IceControlled, IceControlling, Priority, UseCandidate};
 pub use text::{AlternateDomain, Realm, Software};
 pub use turn::{
@@ -168,6 +170,7 @@ kinds! {
     OTHER_ADDRESS = 0x802C, "RFC 5780 §7.4";
     THIRD_PARTY_AUTHORIZATION = 0x802E, "RFC 7635 §6.1";
     MOBILITY_TICKET = 0x8030, "RFC 8016 §3.5";
+    HELP = 0xCB00, "an attribute of our own";
 }
 
 /// Attributes that are one big-endian number.
