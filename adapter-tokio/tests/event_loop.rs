@@ -14,9 +14,14 @@ use bradawl::machine::{
 use bradawl::time::Instant;
 use bradawl_host::driver::{Driver, Limits};
 use bradawl_tokio::EventLoop;
+use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 const LONG: Duration = Duration::from_secs(5);
+
+/// For tests that start programs, and those that open a port again which they have just closed: a child
+/// holds copies of all our descriptors until its own program runs.
+static CHILDREN: Mutex<()> = Mutex::const_new(());
 
 /// Echoes, sends and asks what it is told to, and tells what it hears.
 #[derive(Default)]
@@ -120,6 +125,7 @@ async fn it_wakes_for_a_deadline() {
 
 #[tokio::test(flavor = "current_thread")]
 async fn it_follows_sockets_that_come_and_go() {
+    let _alone = CHILDREN.lock().await;
     let (mut events, first) = start();
     let client = UdpSocket::bind("127.0.0.1:0").expect("a socket");
     client.set_read_timeout(Some(LONG)).expect("a timeout");
@@ -148,8 +154,11 @@ async fn it_follows_sockets_that_come_and_go() {
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "current_thread")]
 async fn it_waits_until_a_blocked_socket_is_writable() {
-    if !network::silent_link() {
-        return;
+    {
+        let _alone = CHILDREN.lock().await;
+        if !network::silent_link() {
+            return;
+        }
     }
     let (mut events, near) = start_at("10.77.0.1:0");
     network::narrow(events.driver().sockets().next().expect("a socket").1);
@@ -165,7 +174,10 @@ async fn it_waits_until_a_blocked_socket_is_writable() {
     assert!(idle.await.is_err());
     assert!(events.driver().counters().sent < 40);
     let mut capture = network::Capture::new();
-    network::answer();
+    {
+        let _alone = CHILDREN.lock().await;
+        network::answer();
+    }
     while events.driver().counters().sent < 40 {
         timeout(LONG, events.turn(&mut |_| {})).await.expect("in time").expect("a turn");
     }

@@ -285,6 +285,7 @@ fn attributes_have_their_registered_numbers() {
         (Kind::OTHER_ADDRESS, 0x802C),
         (Kind::THIRD_PARTY_AUTHORIZATION, 0x802E),
         (Kind::MOBILITY_TICKET, 0x8030),
+        (Kind::HELP, 0xCB00),
     ] {
         assert_eq!(kind.0, number, "{kind:?}");
     }
