@@ -1,9 +1,276 @@
-//! What kind of NAT is this? Behaviour discovery (RFC 5780, and more).
+//! What kind of NAT is this? Behaviour discovery (RFC 5780, and more than that).
+//!
+//! A [`Discovery`] asks up to nine STUN servers about one socket, the one that will punch, with the help
+//! of spare sockets that it opens and closes, and writes down a [`NatProfile`]: for each axis of RFC 4787
+//! what was found and how sure that is, or nothing. First comes the quick pass (`pass.rs`), two or three
+//! round trips and at most five seconds, whatever is dead. Then, if that is wanted, how long a mapping
+//! lives in silence is learned in the background (`lifetime.rs`), which takes minutes.
+//!
+//! What is concluded from what was seen is the subject of `judge/`, how sure that is of
+//! [`Confidence`]. Nothing that servers say is believed beyond what they can testify: how a packet
+//! looked when it arrived, and that an answer came from where it came from.
 
 mod confidence;
+mod filter_test;
+mod hairpin;
+mod judge;
+mod pass;
+mod probe;
 mod profile;
+mod server;
+mod sockets;
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use core::fmt;
+use core::net::SocketAddr;
 
 pub use confidence::Confidence;
 pub use profile::{
     Allocation, Axis, Dependence, Fallback, Finding, Hairpin, Ipv6, Label, Lifetime, NatProfile, Observation,
 };
+pub use sockets::MAX_SOCKETS;
+
+use crate::machine::{HostInput, Machine, Meta, Output, Path, SocketId, Verdict};
+use crate::rng::Rng;
+use crate::time::Instant;
+use crate::wire::stun::{Class, Message};
+use pass::{Pass, Want};
+use probe::{Ask, Probe, Probes, Reply, Said};
+use sockets::Sockets;
+
+/// How many servers are asked; more are left alone.
+pub const MAX_SERVERS: usize = 9;
+
+/// What to find out, and whom to ask.
+///
+/// ```
+/// use bradawl::discovery::Config;
+/// use bradawl::machine::SocketId;
+///
+/// let config = Config {
+///     local: "192.168.1.5:50000".parse()?,
+///     servers: vec!["198.51.100.1:3478".parse()?, "203.0.113.1:3478".parse()?],
+///     first_socket: SocketId(100),
+///     lifetime: false,
+/// };
+/// # let _ = config;
+/// # Ok::<(), core::net::AddrParseError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The socket that will punch: its owner has opened it, and hands what arrives there to the
+    /// discovery. Its IP address is concrete.
+    pub local: SocketAddr,
+    /// STUN servers, of the same address family; others are left out.
+    pub servers: Vec<SocketAddr>,
+    /// The ids from here on, [`MAX_SOCKETS`] of them, are those of the spare sockets.
+    pub first_socket: SocketId,
+    /// Whether to go on and learn how long mappings live, which takes minutes.
+    pub lifetime: bool,
+}
+
+/// What a discovery tells its program. What it knows is in [`Discovery::profile`].
+///
+/// ```
+/// use bradawl::discovery::{Discovery, Event};
+///
+/// fn on_event(discovery: &Discovery, event: Event) {
+///     if event == Event::Known {
+///         println!("{}", discovery.profile().label());
+///     }
+/// }
+/// # let _ = on_event;
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The quick pass is over.
+    Known,
+    /// Something was added to the profile since.
+    Learned,
+    /// Nothing more will come, and the spare sockets are closed.
+    Finished,
+}
+
+/// The discovery as a [`Machine`]. It begins when it is polled for the first time.
+///
+/// ```
+/// use bradawl::discovery::{Config, Discovery, Event};
+/// use bradawl::machine::{Machine, Output, SocketId, MIN_BUFFER};
+/// use bradawl::rng::Rng;
+/// use bradawl::time::{Duration, Instant};
+///
+/// // Nobody answers, and the spare sockets are never opened.
+/// let config = Config {
+///     local: "192.168.1.5:50000".parse()?,
+///     servers: vec!["198.51.100.1:3478".parse()?],
+///     first_socket: SocketId(0),
+///     lifetime: false,
+/// };
+/// let mut discovery = Discovery::new(config, Rng::from_seed([1; 32]));
+/// let (mut now, mut buf) = (Instant::ZERO, [0; MIN_BUFFER]);
+/// loop {
+///     match discovery.poll_output(now, &mut buf) {
+///         Output::Event(Event::Known) => break,
+///         Output::Idle(Some(wake)) => now = wake,
+///         _ => {}
+///     }
+/// }
+/// assert!(now < Instant::ZERO + Duration::from_secs(5));
+/// assert_eq!(discovery.profile().servers, (1, 0));
+/// # Ok::<(), core::net::AddrParseError>(())
+/// ```
+pub struct Discovery {
+    config: Config,
+    rng: Rng,
+    phase: Phase,
+    sockets: Sockets,
+    probes: Probes,
+    profile: NatProfile,
+    events: VecDeque<Event>,
+}
+
+enum Phase {
+    Waiting,
+    Passing(Pass),
+    Over,
+}
+
+impl Machine for Discovery {
+    type Event = Event;
+
+    fn handle_input(&mut self, now: Instant, path: Path, _: Meta, bytes: &[u8]) -> Verdict {
+        let Ok(message) = Message::parse(bytes) else { return Verdict::Unclaimed };
+        let Some(probe) = self.probes.find(&message.transaction_id()) else { return Verdict::Unclaimed };
+        if probe.reply.is_some() {
+            return Verdict::Consumed;
+        }
+        let said = if message.class().is_response() {
+            if path.local != probe.local || (probe.ask == Ask::Plain && path.remote != probe.to) {
+                return Verdict::Consumed;
+            }
+            Said::read(&message)
+        } else if message.class() == Class::Request && probe.ask == Ask::Hairpin {
+            Said { mapped: None, other: None, help: None }
+        } else {
+            return Verdict::Consumed;
+        };
+        probe.reply = Some(Reply { at: now, from: path.remote, mapped: said.mapped });
+        let probe = *probe;
+        if let Phase::Passing(pass) = &mut self.phase {
+            pass.heard(now, &probe, &said, &mut self.sockets);
+            pass.follow_mapping(now, &self.probes, &mut self.sockets);
+        }
+        Verdict::Consumed
+    }
+
+    fn handle_host(&mut self, now: Instant, input: HostInput<'_>) {
+        let HostInput::Bound { id, result } = input else { return };
+        let Some(socket) = self.sockets.bound(id, result) else { return };
+        if let Phase::Passing(pass) = &mut self.phase {
+            pass.bound(now, socket, self.sockets.role(socket));
+        }
+    }
+
+    fn poll_output(&mut self, now: Instant, buf: &mut [u8]) -> Output<Event> {
+        if matches!(self.phase, Phase::Waiting) {
+            self.profile.taken = now;
+            self.phase = Phase::Passing(Pass::begin(now, &self.config.servers, &mut self.sockets));
+        }
+        loop {
+            if let Some(request) = self.sockets.next_request() {
+                return Output::Host(request);
+            }
+            if let Some(event) = self.events.pop_front() {
+                return Output::Event(event);
+            }
+            let Phase::Passing(pass) = &mut self.phase else { return Output::Idle(None) };
+            pass.fire(now, &self.probes);
+            while let Some(want) = pass.wants.pop_front() {
+                if let Some(sent) = send(now, want, &self.sockets, &mut self.probes, &mut self.rng, buf) {
+                    return sent;
+                }
+            }
+            if let Some(wake) = self.go_on(now) {
+                return Output::Idle(Some(wake));
+            }
+        }
+    }
+}
+
+impl Discovery {
+    /// A discovery that has not begun.
+    pub fn new(config: Config, mut rng: Rng) -> Self {
+        let is_usable = |server: &SocketAddr| {
+            server.is_ipv4() == config.local.is_ipv4() && server.port() != 0 && !server.ip().is_unspecified()
+        };
+        let mut servers: Vec<SocketAddr> = Vec::new();
+        for server in config.servers.iter().filter(|server| is_usable(server)) {
+            if !servers.contains(server) && servers.len() < MAX_SERVERS {
+                servers.push(*server);
+            }
+        }
+        let profile = NatProfile { local: Some(config.local), ..NatProfile::default() };
+        Self {
+            sockets: Sockets::new(config.local, config.first_socket),
+            probes: Probes::new(&mut rng),
+            phase: Phase::Waiting,
+            events: VecDeque::new(),
+            config: Config { servers, ..config },
+            profile,
+            rng,
+        }
+    }
+
+    /// What is known so far.
+    pub const fn profile(&self) -> &NatProfile {
+        &self.profile
+    }
+
+    /// Ends it: nothing is sent any more, and the spare sockets are closed.
+    pub fn close(&mut self) {
+        if !matches!(self.phase, Phase::Over) {
+            self.phase = Phase::Over;
+            self.sockets.close_all();
+            self.events.push_back(Event::Finished);
+        }
+    }
+
+    /// Nothing is to be sent now: concludes what there is to conclude; when to come again, unless there
+    /// is more to do at once.
+    fn go_on(&mut self, now: Instant) -> Option<Instant> {
+        let Phase::Passing(pass) = &mut self.phase else { return None };
+        pass.judge(now, &self.probes, &self.sockets, &mut self.profile);
+        if !pass.is_over(now, &self.probes, &self.profile) {
+            let silence = pass.next_silence(now, &self.probes);
+            let deadline = pass.next_deadline();
+            return silence.into_iter().chain(deadline).min();
+        }
+        self.events.push_back(Event::Known);
+        self.close();
+        None
+    }
+}
+
+/// Writes the packet that is wanted; nothing if its socket is gone, or there have been too many.
+fn send(
+    now: Instant,
+    want: Want,
+    sockets: &Sockets,
+    probes: &mut Probes,
+    rng: &mut Rng,
+    buf: &mut [u8],
+) -> Option<Output<Event>> {
+    let Want { ask, socket, server, to } = want;
+    let local = sockets.local(socket)?;
+    let probe = Probe { ask, socket, local, server, to, sent: now, reply: None };
+    let len = probes.send(rng, probe, buf).ok()?;
+    Some(Output::Transmit { path: Path::udp(local, to), len, segment: None, ecn: None })
+}
+
+impl fmt::Debug for Discovery {
+    // Never the transaction ids: who knows them can answer.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Discovery").field("local", &self.config.local).finish_non_exhaustive()
+    }
+}

@@ -310,10 +310,8 @@ impl NatProfile {
         if value(&self.udp) == Some(false) {
             return Label::Blocked;
         }
-        let is_overloaded = value(&self.overloaded) == Some(true);
         match (self.mapping.map(|finding| finding.value), self.filtering.map(|finding| finding.value)) {
             (Some(Dependence::Address | Dependence::AddressAndPort), _) => Label::Symmetric,
-            _ if is_overloaded => Label::Symmetric,
             (Some(Dependence::Endpoint), Some(Dependence::Endpoint)) => match value(&self.translated) {
                 Some(false) => Label::Open,
                 _ => Label::FullCone,
@@ -322,6 +320,11 @@ impl NatProfile {
             (Some(Dependence::Endpoint), Some(Dependence::AddressAndPort)) => Label::PortRestricted,
             _ => Label::Unknown,
         }
+    }
+
+    /// Whether a socket looks the same to everybody.
+    pub fn is_cone(&self) -> bool {
+        self.mapping.is_some_and(|finding| finding.value == Dependence::Endpoint)
     }
 
     /// How sure [`NatProfile::label`] is: as sure as the least sure of what it is derived from.

@@ -1,0 +1,203 @@
+//! Which port does a new mapping get (RFC 4787 §4.2)?
+//!
+//! In this order: most sockets keep their own port; or the ports come in the order in which they were
+//! asked for, which random ones do once in n! times; or they are random, and the question is of how
+//! many.
+
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+
+use super::found;
+use crate::discovery::probe::{Ask, Probes};
+use crate::discovery::server::log2_sixteenths;
+use crate::discovery::{Allocation, Axis, Fallback};
+use crate::time::{Duration, Instant};
+
+/// A mapping that was made for us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::discovery) struct Sample {
+    pub(in crate::discovery) socket: u8,
+    pub(in crate::discovery) local: SocketAddr,
+    pub(in crate::discovery) mapped: SocketAddr,
+    pub(in crate::discovery) sent: Instant,
+    /// Whether it is the first of its socket.
+    pub(in crate::discovery) is_first: bool,
+}
+
+impl Sample {
+    fn is_kept(&self) -> bool {
+        self.mapped.port() == self.local.port()
+    }
+}
+
+/// Ports in order are that many bits of evidence at least, or they are taken for random.
+const IN_ORDER: u32 = 12;
+/// So many are needed to say of how many ports they are.
+const ENOUGH: usize = 6;
+/// Where random ports are of more than this many, they are of all.
+const LARGEST_BLOCK: u32 = 16_384;
+/// How many ports there are for a NAT to choose from.
+const ALL_PORTS: u32 = 64_512;
+
+/// The mappings that were seen, in the order in which they were asked for: one for each socket and
+/// public endpoint of it.
+pub(in crate::discovery) fn samples(probes: &Probes) -> Vec<Sample> {
+    let mut all: Vec<Sample> = Vec::new();
+    for probe in probes.iter().filter(|probe| matches!(probe.ask, Ask::Plain)) {
+        let Some(mapped) = probe.mapped() else { continue };
+        let mut same_socket = all.iter().filter(|sample| sample.socket == probe.socket).peekable();
+        let is_first = same_socket.peek().is_none();
+        if !same_socket.any(|sample| sample.mapped == mapped) {
+            let Probe { socket, local, sent, .. } = *probe;
+            all.push(Sample { socket, local, mapped, sent, is_first });
+        }
+    }
+    all
+}
+
+use crate::discovery::probe::Probe;
+
+/// Which port a new mapping gets.
+pub(in crate::discovery) fn allocation(samples: &[Sample]) -> Axis<Allocation> {
+    let firsts = samples.iter().filter(|sample| sample.is_first).count() as u32;
+    let kept = samples.iter().filter(|sample| sample.is_first && sample.is_kept()).count() as u32;
+    if kept * 2 > firsts {
+        let otherwise = fallback(samples);
+        // A socket whose port somebody else had says little against it.
+        return found(Allocation::Preserving { otherwise }, (16 * kept).saturating_sub(8 * (firsts - kept)));
+    }
+    pattern(&of_one_address(samples))
+}
+
+/// What was done where the port of a socket was taken: by the socket itself, which talks to several
+/// peers.
+fn fallback(samples: &[Sample]) -> Option<Fallback> {
+    let busiest = samples.iter().max_by_key(|sample| {
+        samples.iter().filter(|other| other.socket == sample.socket && !other.is_kept()).count()
+    })?;
+    let moved: Vec<Sample> = samples
+        .iter()
+        .filter(|sample| sample.socket == busiest.socket && !sample.is_kept())
+        .copied()
+        .collect();
+    match pattern(&moved)?.value {
+        Allocation::Sequential { step } => Some(Fallback::Next { step }),
+        Allocation::Random | Allocation::Block { .. } => Some(Fallback::Random),
+        Allocation::Preserving { .. } => None,
+    }
+}
+
+/// Those of the public address that most have: each address may count for itself.
+fn of_one_address(samples: &[Sample]) -> Vec<Sample> {
+    let count = |of: &Sample| samples.iter().filter(|other| other.mapped.ip() == of.mapped.ip()).count();
+    // The last of equals, which is the same each time.
+    let Some(ip) = samples.iter().max_by_key(|sample| count(sample)).map(|sample| sample.mapped.ip()) else {
+        return Vec::new();
+    };
+    samples.iter().filter(|sample| sample.mapped.ip() == ip).copied().collect()
+}
+
+fn pattern(samples: &[Sample]) -> Axis<Allocation> {
+    let ports = unwrapped(samples);
+    let (step, bits) = in_order(&ports)?;
+    if bits >= IN_ORDER {
+        return found(Allocation::Sequential { step }, bits);
+    }
+    let (least, most) = (*ports.iter().min()?, *ports.iter().max()?);
+    let (count, span) = (ports.len() as u32, (most - least) as u32 + 1);
+    if ports.len() < ENOUGH {
+        return None;
+    }
+    if span > LARGEST_BLOCK {
+        return found(Allocation::Random, 4 * count);
+    }
+    if span <= 2 * count {
+        // Too close together to be random, and not in order either.
+        return None;
+    }
+    // Each port but one had to fall to where the others are; where that is, nobody knew before.
+    let each = log2_sixteenths(ALL_PORTS / span);
+    let bits = ((count - 1) * each / 16).saturating_sub(log2_sixteenths(count).div_ceil(16));
+    let (first, last) = bounds(least as u16, most as u16, count);
+    found(Allocation::Block { first, last }, bits)
+}
+
+/// The ports as numbers that go on where a counter begins again.
+fn unwrapped(samples: &[Sample]) -> Vec<i32> {
+    let ports = || samples.iter().map(|sample| i32::from(sample.mapped.port()));
+    let (lower, upper) = (1 << 14, 3 << 14);
+    let wraps = ports().all(|port| port < lower || port >= upper) && ports().any(|port| port < lower);
+    let wraps = wraps && ports().any(|port| port >= upper);
+    ports().map(|port| if wraps && port < lower { port + ALL_PORTS as i32 } else { port }).collect()
+}
+
+/// The step from each to the next, and how much evidence there is that they come in order at all: of
+/// the n! orders that random ports may have, no more than `n^k` have as few as `k` pairs the wrong way
+/// round.
+fn in_order(ports: &[i32]) -> Option<(i16, u32)> {
+    let count = ports.len() as u32;
+    let pairs =
+        || ports.iter().enumerate().flat_map(|(at, &port)| ports[..at].iter().map(move |&p| (p, port)));
+    let falling = pairs().filter(|(earlier, later)| later < earlier).count() as u32;
+    let rising = pairs().filter(|(earlier, later)| later > earlier).count() as u32;
+    let orders: u32 = (2..=count).map(log2_sixteenths).sum();
+    let wrong = falling.min(rising) * log2_sixteenths(count).div_ceil(16) * 16;
+    // Either direction would have done.
+    let bits = (orders.saturating_sub(wrong) / 16).saturating_sub(1);
+    let mut sorted = ports.to_vec();
+    sorted.sort_unstable();
+    let steps = sorted.windows(2).map(|pair| pair[1] - pair[0]).filter(|&step| step > 0);
+    let mut steps: Vec<i32> = steps.collect();
+    steps.sort_unstable();
+    let often = |step: i32| steps.iter().filter(|&&other| other == step).count();
+    // The most frequent one, the smallest of equals.
+    let step = steps.iter().rev().copied().max_by_key(|&step| often(step))?;
+    let step = if falling > rising { -step } else { step };
+    Some((i16::try_from(step).unwrap_or(i16::MAX), bits))
+}
+
+/// From where to where the ports are that so few of were seen: a block of a power of two at a multiple
+/// of its size, as carriers give them out, if there is one that is not much too large; else a little
+/// more than was seen on both sides.
+fn bounds(least: u16, most: u16, count: u32) -> (u16, u16) {
+    let span = u32::from(most - least) + 1;
+    let margin = span / (count - 1).max(1);
+    let differing = u32::from(least ^ most);
+    let size = (differing + 1).next_power_of_two();
+    if size <= span + 4 * margin {
+        let first = u32::from(least) & !(size - 1);
+        return (first.max(1) as u16, (first + size - 1) as u16);
+    }
+    let margin = margin as u16;
+    (least.saturating_sub(margin).max(1), most.saturating_add(margin))
+}
+
+/// Whether even ports stay even. Of a NAT that keeps ports that says nothing new.
+pub(in crate::discovery) fn parity(samples: &[Sample]) -> Axis<bool> {
+    let is_alike = |sample: &&Sample| sample.mapped.port() % 2 == sample.local.port() % 2;
+    let moved = || samples.iter().filter(|sample| !sample.is_kept());
+    let alike = moved().filter(is_alike).count();
+    match (moved().count(), alike) {
+        (0, _) => None,
+        (all, alike) if all == alike => found(true, alike as u32),
+        _ => found(false, 24),
+    }
+}
+
+/// How many ports a second others take, where one follows the other.
+pub(in crate::discovery) fn traffic(samples: &[Sample], allocation: Axis<Allocation>) -> Axis<u16> {
+    /// Over less time than this nobody else is seen.
+    const LEAST: Duration = Duration::from_millis(15);
+    let Allocation::Sequential { step } = allocation?.value else { return None };
+    let samples = of_one_address(samples);
+    let ports = unwrapped(&samples);
+    let (first, last) = (samples.first()?, samples.last()?);
+    let time = last.sent.since(first.sent);
+    if time < LEAST || step == 0 {
+        return None;
+    }
+    let taken = (ports.last()? - ports.first()?) / i32::from(step);
+    let others = u128::try_from(taken - (samples.len() as i32 - 1)).unwrap_or(0);
+    let per_second = others * 1_000_000 / time.as_micros();
+    found(u16::try_from(per_second).unwrap_or(u16::MAX), 8)
+}

@@ -1,0 +1,94 @@
+//! Who may send to a mapping (RFC 5780 §4.4)?
+//!
+//! A socket speaks to one address of a server and asks for answers from elsewhere. One that comes from
+//! an IP address that the socket has never sent to shows that the filter asks for nothing; one from
+//! another port of the same address, that it does not ask for the port. That neither comes shows the
+//! opposite only as far as it was not lost, and only if that other address works: the punching socket
+//! has asked it directly.
+
+use core::net::SocketAddr;
+
+use super::found;
+use crate::discovery::probe::{Ask, Probes};
+use crate::discovery::server::{Loss, Server};
+use crate::discovery::{Axis, Dependence};
+use crate::time::Instant;
+
+/// What one answer from an address that was never sent to is worth, and each further one.
+const HEARD: u32 = 24;
+const HEARD_AGAIN: u32 = 6;
+
+/// Fewer questions without an answer than this say nothing.
+const LEAST_SILENCE: u32 = 3;
+
+/// What became of the questions of one kind.
+#[derive(Clone, Copy, Debug, Default)]
+struct Tally {
+    heard: u32,
+    silent: u32,
+}
+
+/// What the filter depends on, seen from all sockets but the one that punches.
+pub(in crate::discovery) fn filtering(
+    probes: &Probes,
+    servers: &[Server],
+    loss: Loss,
+    now: Instant,
+) -> Axis<Dependence> {
+    let (mut elsewhere, mut other_port) = (Tally::default(), Tally::default());
+    for probe in probes.iter() {
+        let Some(server) = servers.get(usize::from(probe.server)) else { continue };
+        let alternate = match probe.ask {
+            Ask::OtherAddress => server.other,
+            Ask::OtherPort => server.other_port,
+            _ => continue,
+        };
+        match probe.reply {
+            // It does not know what it was asked for, or answers as if it had not been.
+            Some(reply) if reply.mapped.is_none() || reply.from == probe.to => {}
+            Some(reply) if reply.from.ip() != probe.to.ip() => elsewhere.heard += 1,
+            Some(_) => other_port.heard += 1,
+            None => {
+                let is_over = server.silent_from(probe).is_some_and(|over| over <= now);
+                let works = alternate.is_some_and(|alternate| is_heard(probes, alternate));
+                if is_over && works && !refuses(probes, probe.server) {
+                    *if probe.ask == Ask::OtherPort {
+                        &mut other_port.silent
+                    } else {
+                        &mut elsewhere.silent
+                    } += 1;
+                }
+            }
+        }
+    }
+    conclude(elsewhere, other_port, loss)
+}
+
+fn conclude(elsewhere: Tally, other_port: Tally, loss: Loss) -> Axis<Dependence> {
+    let heard = |tally: Tally| HEARD + HEARD_AGAIN * (tally.heard - 1);
+    if elsewhere.heard > 0 {
+        return found(Dependence::Endpoint, heard(elsewhere));
+    }
+    if other_port.heard > 0 {
+        let silence = loss.silence(elsewhere.silent);
+        // With a server that has one IP address only nobody can tell.
+        let can_tell = elsewhere.silent >= LEAST_SILENCE;
+        return can_tell.then(|| found(Dependence::Address, silence.min(heard(other_port)))).flatten();
+    }
+    let can_tell = other_port.silent >= LEAST_SILENCE;
+    can_tell.then(|| found(Dependence::AddressAndPort, loss.silence(other_port.silent))).flatten()
+}
+
+/// Whether anybody has had an answer from there to a direct question.
+fn is_heard(probes: &Probes, alternate: SocketAddr) -> bool {
+    probes.iter().any(|probe| probe.to == alternate && probe.mapped().is_some())
+}
+
+/// Whether the server has shown that it does not answer from elsewhere.
+fn refuses(probes: &Probes, server: u8) -> bool {
+    let asked = |ask| matches!(ask, Ask::OtherAddress | Ask::OtherPort);
+    probes
+        .iter()
+        .filter(|probe| probe.server == server && asked(probe.ask))
+        .any(|probe| probe.reply.is_some_and(|reply| reply.mapped.is_none() || reply.from == probe.to))
+}

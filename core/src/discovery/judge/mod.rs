@@ -1,0 +1,19 @@
+//! What to conclude from what was seen: pure functions from packets and their answers to axes.
+
+mod allocation;
+mod filtering;
+mod mapping;
+
+pub(super) use allocation::{Sample, allocation, parity, samples, traffic};
+pub(super) use filtering::filtering;
+pub(super) use mapping::{mapping, overloaded, several_addresses, translated};
+
+use super::{Axis, Confidence, Finding};
+
+/// A value with so many bits for it.
+const fn found<T>(value: T, bits: u32) -> Axis<T>
+where
+    T: Copy,
+{
+    Some(Finding { value, confidence: Confidence::from_bits(bits) })
+}

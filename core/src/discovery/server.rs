@@ -1,0 +1,141 @@
+//! What a pass knows of a server it asks.
+
+use core::net::SocketAddr;
+
+use super::probe::{Ask, Probe, Probes, Said};
+use crate::time::{Duration, Instant};
+
+/// Less than this is nobody's round trip but that of this host with itself, where a busy machine may be
+/// late by more.
+const LEAST_PATIENCE: Duration = Duration::from_millis(10);
+
+/// One server.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Server {
+    pub(super) address: SocketAddr,
+    /// Its other IP address and other port (RFC 5780 §7.4).
+    pub(super) other: Option<SocketAddr>,
+    /// The same IP address and its other port.
+    pub(super) other_port: Option<SocketAddr>,
+    /// The longest time after which it would answer once more, in seconds.
+    pub(super) longest_delay: u16,
+    /// The shortest and the longest round trip there has been.
+    pub(super) round_trips: Option<(Duration, Duration)>,
+}
+
+impl Server {
+    pub(super) const fn new(address: SocketAddr) -> Self {
+        Self { address, other: None, other_port: None, longest_delay: 0, round_trips: None }
+    }
+
+    pub(super) const fn is_heard(&self) -> bool {
+        self.round_trips.is_some()
+    }
+
+    /// Whether it can help to find out about filters.
+    pub(super) const fn can_answer_from_elsewhere(&self) -> bool {
+        self.other_port.is_some()
+    }
+
+    /// Takes in what an answer from its own address says.
+    pub(super) fn learn(&mut self, said: &Said, round_trip: Duration) {
+        let (shortest, longest) = self.round_trips.unwrap_or((round_trip, round_trip));
+        self.round_trips = Some((shortest.min(round_trip), longest.max(round_trip)));
+        let usable = |other: &SocketAddr| {
+            other.is_ipv4() == self.address.is_ipv4()
+                && other.ip() != self.address.ip()
+                && other.port() != self.address.port()
+                && other.port() != 0
+                && !other.ip().is_unspecified()
+                && !other.ip().is_multicast()
+        };
+        let Self { address, .. } = *self;
+        self.other = self.other.or(said.other.filter(usable));
+        let by_help = said.help.map(|help| help.other_port).filter(|&port| port != 0);
+        let port = self.other.map(|other| other.port()).or(by_help).filter(|&port| port != address.port());
+        self.other_port = self.other_port.or(port.map(|port| SocketAddr::new(address.ip(), port)));
+        self.longest_delay = self.longest_delay.max(said.help.map_or(0, |help| help.delay));
+    }
+
+    /// For how long silence says nothing: 1.5 round trips.
+    pub(super) fn patience(&self) -> Option<Duration> {
+        let (_, longest) = self.round_trips?;
+        Some((longest * 3 / 2).max(LEAST_PATIENCE))
+    }
+
+    /// When the silence after `probe` begins to mean something.
+    pub(super) fn silent_from(&self, probe: &Probe) -> Option<Instant> {
+        Some(probe.sent + self.patience()?)
+    }
+}
+
+/// How often packets go lost, as far as the answers of servers that do answer tell.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Loss {
+    sent: u32,
+    lost: u32,
+}
+
+impl Loss {
+    /// Counts the plain questions whose time is over, to addresses that were heard at least once.
+    pub(super) fn of(probes: &Probes, servers: &[Server], now: Instant) -> Self {
+        let mut loss = Self::default();
+        for probe in probes.iter().filter(|probe| probe.ask == Ask::Plain) {
+            let Some(server) = servers.get(usize::from(probe.server)) else { continue };
+            if probe.to != server.address {
+                continue;
+            }
+            let is_over = server.silent_from(probe).is_some_and(|over| over <= now);
+            loss.sent += u32::from(probe.reply.is_some() || is_over);
+            loss.lost += u32::from(probe.reply.is_none() && is_over);
+        }
+        loss
+    }
+
+    pub(super) const fn percent(self) -> Option<u8> {
+        if self.sent < 10 { None } else { Some((self.lost * 100 / self.sent) as u8) }
+    }
+
+    /// What so many unanswered questions are worth, in bits: each as much as the chance that an answer
+    /// goes lost, which is taken for higher than it looks (two more losses among four more questions).
+    pub(super) fn silence(self, unanswered: u32) -> u32 {
+        let sixteenths = log2_sixteenths(((self.sent + 4) << 8) / (self.lost + 2)).saturating_sub(8 * 16);
+        unanswered.saturating_mul(sixteenths) / 16
+    }
+}
+
+/// The binary logarithm in sixteenths, rounded down.
+pub(super) const fn log2_sixteenths(number: u32) -> u32 {
+    if number == 0 {
+        return 0;
+    }
+    let whole = number.ilog2();
+    // Between two powers of two the logarithm is above the straight line.
+    let rest = number - (1 << whole);
+    let fraction = if whole >= 4 { rest >> (whole - 4) } else { rest << (4 - whole) };
+    whole * 16 + fraction
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Loss, log2_sixteenths};
+
+    #[test]
+    fn logarithms_are_never_too_high() {
+        assert_eq!((log2_sixteenths(1), log2_sixteenths(2), log2_sixteenths(1 << 31)), (0, 16, 31 * 16));
+        for number in 1..10_000_u32 {
+            let exact = f64::from(number).log2() * 16.0;
+            let ours = f64::from(log2_sixteenths(number));
+            assert!(ours <= exact + 1e-9 && exact - ours < 2.5, "{number}: {ours} for {exact}");
+        }
+    }
+
+    #[test]
+    fn silence_is_worth_less_where_much_is_lost() {
+        let clean = Loss { sent: 20, lost: 0 };
+        let bad = Loss { sent: 20, lost: 4 };
+        assert!(clean.silence(6) >= 20, "{}", clean.silence(6));
+        assert!(bad.silence(6) < 20 && bad.silence(10) >= 20, "{}", bad.silence(10));
+        assert!(Loss::default().silence(5) < 20, "nothing is known of the losses");
+    }
+}
