@@ -31,6 +31,7 @@ pub mod catalogue;
 pub mod check;
 #[cfg(feature = "cli")]
 pub mod cli;
+pub mod discover;
 pub mod firewall;
 mod jobs;
 pub mod link;

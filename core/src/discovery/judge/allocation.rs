@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 use super::found;
-use crate::discovery::probe::{Ask, Probes};
+use crate::discovery::probe::{Ask, Probe, Probes};
 use crate::discovery::server::log2_sixteenths;
 use crate::discovery::{Allocation, Axis, Fallback};
 use crate::time::{Duration, Instant};
@@ -22,6 +22,9 @@ pub(in crate::discovery) struct Sample {
     pub(in crate::discovery) sent: Instant,
     /// Whether it is the first of its socket.
     pub(in crate::discovery) is_first: bool,
+    /// Whether the first packet that could have made it was answered. If not, nobody knows which one did,
+    /// and so when it was made.
+    is_in_place: bool,
 }
 
 impl Sample {
@@ -43,19 +46,20 @@ const ALL_PORTS: u32 = 64_512;
 /// public endpoint of it.
 pub(in crate::discovery) fn samples(probes: &Probes) -> Vec<Sample> {
     let mut all: Vec<Sample> = Vec::new();
-    for probe in probes.iter().filter(|probe| matches!(probe.ask, Ask::Plain)) {
+    for (place, probe) in probes.iter().enumerate().filter(|(_, probe)| probe.ask == Ask::Plain) {
         let Some(mapped) = probe.mapped() else { continue };
         let mut same_socket = all.iter().filter(|sample| sample.socket == probe.socket).peekable();
         let is_first = same_socket.peek().is_none();
         if !same_socket.any(|sample| sample.mapped == mapped) {
-            let Probe { socket, local, sent, .. } = *probe;
-            all.push(Sample { socket, local, mapped, sent, is_first });
+            let Probe { socket, local, sent, to, .. } = *probe;
+            let earlier =
+                probes.iter().take(place).find(|earlier| earlier.socket == socket && earlier.to == to);
+            let is_in_place = earlier.is_none();
+            all.push(Sample { socket, local, mapped, sent, is_first, is_in_place });
         }
     }
     all
 }
-
-use crate::discovery::probe::Probe;
 
 /// Which port a new mapping gets.
 pub(in crate::discovery) fn allocation(samples: &[Sample]) -> Axis<Allocation> {
@@ -98,22 +102,21 @@ fn of_one_address(samples: &[Sample]) -> Vec<Sample> {
 }
 
 fn pattern(samples: &[Sample]) -> Axis<Allocation> {
+    let in_place: Vec<Sample> = samples.iter().filter(|sample| sample.is_in_place).copied().collect();
+    let bits = in_order(&unwrapped(&in_place));
     let ports = unwrapped(samples);
-    let (step, bits) = in_order(&ports)?;
-    if bits >= IN_ORDER {
-        return found(Allocation::Sequential { step }, bits);
+    let (step, is_grid) = step(&ports)?;
+    if let Some((direction, bits)) = bits.filter(|(_, bits)| *bits >= IN_ORDER) {
+        return found(Allocation::Sequential { step: step.saturating_mul(direction) }, bits);
     }
     let (least, most) = (*ports.iter().min()?, *ports.iter().max()?);
     let (count, span) = (ports.len() as u32, (most - least) as u32 + 1);
-    if ports.len() < ENOUGH {
+    // Too close together to be random, or all a multiple of the same apart, and not in order either.
+    if ports.len() < ENOUGH || span <= 2 * count || is_grid {
         return None;
     }
     if span > LARGEST_BLOCK {
         return found(Allocation::Random, 4 * count);
-    }
-    if span <= 2 * count {
-        // Too close together to be random, and not in order either.
-        return None;
     }
     // Each port but one had to fall to where the others are; where that is, nobody knew before.
     let each = log2_sixteenths(ALL_PORTS / span);
@@ -131,9 +134,8 @@ fn unwrapped(samples: &[Sample]) -> Vec<i32> {
     ports().map(|port| if wraps && port < lower { port + ALL_PORTS as i32 } else { port }).collect()
 }
 
-/// The step from each to the next, and how much evidence there is that they come in order at all: of
-/// the n! orders that random ports may have, no more than `n^k` have as few as `k` pairs the wrong way
-/// round.
+/// In which direction the ports go, and how much evidence there is that they come in order at all: of the
+/// n! orders that random ports may have, no more than `n^k` have as few as `k` pairs the wrong way round.
 fn in_order(ports: &[i32]) -> Option<(i16, u32)> {
     let count = ports.len() as u32;
     let pairs =
@@ -143,17 +145,22 @@ fn in_order(ports: &[i32]) -> Option<(i16, u32)> {
     let orders: u32 = (2..=count).map(log2_sixteenths).sum();
     let wrong = falling.min(rising) * log2_sixteenths(count).div_ceil(16) * 16;
     // Either direction would have done.
-    let bits = (orders.saturating_sub(wrong) / 16).saturating_sub(1);
+    let bits = (orders.saturating_sub(wrong) / 16).checked_sub(1)?;
+    Some((if falling > rising { -1 } else { 1 }, bits))
+}
+
+/// The most frequent distance from one port to the next higher one, the smallest of equals, and whether all
+/// of them are multiples of it, of two or more.
+fn step(ports: &[i32]) -> Option<(i16, bool)> {
     let mut sorted = ports.to_vec();
     sorted.sort_unstable();
-    let steps = sorted.windows(2).map(|pair| pair[1] - pair[0]).filter(|&step| step > 0);
-    let mut steps: Vec<i32> = steps.collect();
+    let mut steps: Vec<i32> =
+        sorted.windows(2).map(|pair| pair[1] - pair[0]).filter(|&step| step > 0).collect();
     steps.sort_unstable();
     let often = |step: i32| steps.iter().filter(|&&other| other == step).count();
-    // The most frequent one, the smallest of equals.
     let step = steps.iter().rev().copied().max_by_key(|&step| often(step))?;
-    let step = if falling > rising { -step } else { step };
-    Some((i16::try_from(step).unwrap_or(i16::MAX), bits))
+    let is_grid = step > 2 && steps.iter().all(|&other| other % step == 0);
+    Some((i16::try_from(step).unwrap_or(i16::MAX), is_grid))
 }
 
 /// From where to where the ports are that so few of were seen: a block of a power of two at a multiple

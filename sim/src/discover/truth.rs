@@ -1,0 +1,129 @@
+//! What is right, and what nobody can know.
+//!
+//! Where several sockets may share a port, as long as they talk to different peers, and the NAT keeps ports,
+//! as Linux does, a single host sees an endpoint-independent mapping, which RFC 4787 §4.1 defines by what is
+//! seen: that is right then. What a second host behind the same NAT would see is another axis, and nobody can
+//! know it.
+
+use core::fmt;
+
+use bradawl::discovery::{
+    Allocation as Found, Confidence, Dependence, Fallback as Otherwise, Finding, Hairpin, NatProfile,
+};
+
+use crate::nat::{self, Allocation, Behaviour, Fallback, PortRange};
+
+/// An axis that the quick pass finds out about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Axis {
+    /// What the mapping depends on.
+    Mapping,
+    /// What the filter depends on.
+    Filtering,
+    /// Which port a new mapping gets.
+    Allocation,
+    /// Whether packets to one's own public address come back.
+    Hairpin,
+}
+
+impl fmt::Display for Axis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Mapping => "mapping",
+            Self::Filtering => "filtering",
+            Self::Allocation => "allocation",
+            Self::Hairpin => "hairpin",
+        })
+    }
+}
+
+/// What became of one axis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Judgement {
+    /// Whether anybody can know.
+    pub is_decidable: bool,
+    /// Whether what was found is right; `None` if nothing was found.
+    pub is_right: Option<bool>,
+    /// Whether the discovery was sure, 0.9 or more.
+    pub is_sure: bool,
+}
+
+impl Axis {
+    /// All that there are.
+    pub const ALL: [Self; 4] = [Self::Mapping, Self::Filtering, Self::Allocation, Self::Hairpin];
+
+    /// What became of it, behind one NAT that does this.
+    pub fn judge(self, profile: &NatProfile, nat: &Behaviour) -> Judgement {
+        match self {
+            Self::Mapping => Judgement::of(profile.mapping, true, |value| value == mapping(nat)),
+            Self::Filtering => {
+                Judgement::of(profile.filtering, true, |value| value == dependence(nat.filtering))
+            }
+            Self::Allocation => Judgement::of(profile.allocation, true, |value| is_right(value, nat)),
+            Self::Hairpin => {
+                let can_tell =
+                    mapping(nat) == Dependence::Endpoint || nat.filtering == nat::Dependence::Endpoint;
+                Judgement::of(profile.hairpin, can_tell, |value| value == hairpin(nat.hairpin))
+            }
+        }
+    }
+}
+
+impl Judgement {
+    fn of<T: Copy>(found: Option<Finding<T>>, is_decidable: bool, is_right: impl FnOnce(T) -> bool) -> Self {
+        let is_sure = found.map_or(Confidence::NONE, |finding| finding.confidence).is_sure();
+        Self { is_decidable, is_right: found.map(|finding| is_right(finding.value)), is_sure }
+    }
+}
+
+const fn dependence(of: nat::Dependence) -> Dependence {
+    match of {
+        nat::Dependence::Endpoint => Dependence::Endpoint,
+        nat::Dependence::Address => Dependence::Address,
+        nat::Dependence::AddressAndPort => Dependence::AddressAndPort,
+    }
+}
+
+/// As one host alone sees it.
+fn mapping(nat: &Behaviour) -> Dependence {
+    let keeps = matches!(nat.allocation, Allocation::Preserve(_));
+    if nat.overload && keeps { Dependence::Endpoint } else { dependence(nat.mapping) }
+}
+
+const fn hairpin(of: nat::Hairpin) -> Hairpin {
+    match of {
+        nat::Hairpin::None => Hairpin::None,
+        nat::Hairpin::ExternalSource => Hairpin::ExternalSource,
+        nat::Hairpin::InternalSource => Hairpin::InternalSource,
+    }
+}
+
+/// Ports of a quarter of the range at most are a block, whoever calls them that.
+fn is_right(found: Found, nat: &Behaviour) -> bool {
+    const LARGEST: u32 = 16_384;
+    match (nat.allocation, found) {
+        (Allocation::Preserve(fallback), Found::Preserving { otherwise }) => match (fallback, otherwise) {
+            (_, None) => true,
+            (Fallback::Next, Some(otherwise)) => otherwise == Otherwise::Next { step: 1 },
+            (Fallback::Random, Some(otherwise)) => otherwise == Otherwise::Random,
+        },
+        (Allocation::Sequential { step }, Found::Sequential { step: found }) => {
+            i32::from(step) == i32::from(found)
+        }
+        (Allocation::Random, Found::Random) => nat.ports.len() > LARGEST,
+        (Allocation::Random, Found::Block { first, last }) => contains(nat.ports, first, last),
+        (Allocation::Block { size }, Found::Block { first, last }) => {
+            u32::from(last - first) < 2 * u32::from(size)
+                && u32::from(last - first) + 1 >= u32::from(size) / 2
+        }
+        _ => false,
+    }
+}
+
+/// Whether the bounds that were found are those of the range, give or take a quarter of it.
+fn contains(range: PortRange, first: u16, last: u16) -> bool {
+    let slack = range.len() / 4;
+    range.len() <= 16_384
+        && first.abs_diff(range.first) as u32 <= slack
+        && last.abs_diff(range.last) as u32 <= slack
+}
