@@ -14,6 +14,7 @@ mod confidence;
 mod filter_test;
 mod hairpin;
 mod judge;
+mod lifetime;
 mod pass;
 mod probe;
 mod profile;
@@ -35,6 +36,7 @@ use crate::machine::{HostInput, Machine, Meta, Output, Path, SocketId, Verdict};
 use crate::rng::Rng;
 use crate::time::Instant;
 use crate::wire::stun::{Class, Message};
+use lifetime::Search;
 use pass::{Pass, Want};
 use probe::{Ask, Probe, Probes, Reply, Said};
 use sockets::Sockets;
@@ -121,7 +123,9 @@ pub enum Event {
 /// # Ok::<(), core::net::AddrParseError>(())
 /// ```
 pub struct Discovery {
-    config: Config,
+    local: SocketAddr,
+    servers: Vec<SocketAddr>,
+    wants_lifetime: bool,
     rng: Rng,
     phase: Phase,
     sockets: Sockets,
@@ -133,6 +137,7 @@ pub struct Discovery {
 enum Phase {
     Waiting,
     Passing(Pass),
+    Searching(Search),
     Over,
 }
 
@@ -142,24 +147,23 @@ impl Machine for Discovery {
     fn handle_input(&mut self, now: Instant, path: Path, _: Meta, bytes: &[u8]) -> Verdict {
         let Ok(message) = Message::parse(bytes) else { return Verdict::Unclaimed };
         let Some(probe) = self.probes.find(&message.transaction_id()) else { return Verdict::Unclaimed };
-        if probe.reply.is_some() {
+        if probe.reply.is_some() && !Search::is_for_later(probe.ask) {
             return Verdict::Consumed;
         }
-        let said = if message.class().is_response() {
-            if path.local != probe.local || (probe.ask == Ask::Plain && path.remote != probe.to) {
-                return Verdict::Consumed;
-            }
-            Said::read(&message)
-        } else if message.class() == Class::Request && probe.ask == Ask::Hairpin {
-            Said { mapped: None, other: None, help: None }
-        } else {
-            return Verdict::Consumed;
-        };
-        probe.reply = Some(Reply { at: now, from: path.remote, mapped: said.mapped });
+        let Some(said) = read(probe, path, &message) else { return Verdict::Consumed };
+        probe.reply.get_or_insert(Reply { at: now, from: path.remote, mapped: said.mapped });
         let probe = *probe;
-        if let Phase::Passing(pass) = &mut self.phase {
-            pass.heard(now, &probe, &said, &mut self.sockets);
-            pass.follow_mapping(now, &self.probes, &mut self.sockets);
+        match &mut self.phase {
+            Phase::Passing(pass) => {
+                pass.heard(now, &probe, &said, &mut self.sockets);
+                pass.follow_mapping(now, &self.probes, &mut self.sockets);
+            }
+            Phase::Searching(search) => {
+                if let Some(local) = self.sockets.number(path.local) {
+                    search.heard(now, &probe, local, &said);
+                }
+            }
+            Phase::Waiting | Phase::Over => {}
         }
         Verdict::Consumed
     }
@@ -167,15 +171,17 @@ impl Machine for Discovery {
     fn handle_host(&mut self, now: Instant, input: HostInput<'_>) {
         let HostInput::Bound { id, result } = input else { return };
         let Some(socket) = self.sockets.bound(id, result) else { return };
-        if let Phase::Passing(pass) = &mut self.phase {
-            pass.bound(now, socket, self.sockets.role(socket));
+        match &mut self.phase {
+            Phase::Passing(pass) => pass.bound(now, socket, self.sockets.role(socket)),
+            Phase::Searching(search) => search.bound(now, socket),
+            Phase::Waiting | Phase::Over => {}
         }
     }
 
     fn poll_output(&mut self, now: Instant, buf: &mut [u8]) -> Output<Event> {
         if matches!(self.phase, Phase::Waiting) {
             self.profile.taken = now;
-            self.phase = Phase::Passing(Pass::begin(now, &self.config.servers, &mut self.sockets));
+            self.phase = Phase::Passing(Pass::begin(now, &self.servers, &mut self.sockets));
         }
         loop {
             if let Some(request) = self.sockets.next_request() {
@@ -184,9 +190,21 @@ impl Machine for Discovery {
             if let Some(event) = self.events.pop_front() {
                 return Output::Event(event);
             }
-            let Phase::Passing(pass) = &mut self.phase else { return Output::Idle(None) };
-            pass.fire(now, &self.probes);
-            while let Some(want) = pass.wants.pop_front() {
+            let wants = match &mut self.phase {
+                Phase::Passing(pass) => {
+                    pass.fire(now, &self.probes);
+                    &mut pass.wants
+                }
+                Phase::Searching(search) => {
+                    search.fire(now, &mut self.sockets);
+                    if search.is_new_round() {
+                        self.probes.clear();
+                    }
+                    &mut search.wants
+                }
+                Phase::Waiting | Phase::Over => return Output::Idle(None),
+            };
+            while let Some(want) = wants.pop_front() {
                 if let Some(sent) = send(now, want, &self.sockets, &mut self.probes, &mut self.rng, buf) {
                     return sent;
                 }
@@ -201,23 +219,25 @@ impl Machine for Discovery {
 impl Discovery {
     /// A discovery that has not begun.
     pub fn new(config: Config, mut rng: Rng) -> Self {
-        let is_usable = |server: &SocketAddr| {
-            server.is_ipv4() == config.local.is_ipv4() && server.port() != 0 && !server.ip().is_unspecified()
-        };
-        let mut servers: Vec<SocketAddr> = Vec::new();
-        for server in config.servers.iter().filter(|server| is_usable(server)) {
-            if !servers.contains(server) && servers.len() < MAX_SERVERS {
-                servers.push(*server);
+        let Config { local, servers: mut wanted, first_socket, lifetime } = config;
+        wanted.retain(|server| {
+            server.is_ipv4() == local.is_ipv4() && server.port() != 0 && !server.ip().is_unspecified()
+        });
+        let mut servers = Vec::new();
+        for server in wanted {
+            if !servers.contains(&server) && servers.len() < MAX_SERVERS {
+                servers.push(server);
             }
         }
-        let profile = NatProfile { local: Some(config.local), ..NatProfile::default() };
         Self {
-            sockets: Sockets::new(config.local, config.first_socket),
+            local,
+            servers,
+            wants_lifetime: lifetime,
+            sockets: Sockets::new(local, first_socket),
             probes: Probes::new(&mut rng),
             phase: Phase::Waiting,
             events: VecDeque::new(),
-            config: Config { servers, ..config },
-            profile,
+            profile: NatProfile { local: Some(local), ..NatProfile::default() },
             rng,
         }
     }
@@ -239,17 +259,62 @@ impl Discovery {
     /// Nothing is to be sent now: concludes what there is to conclude; when to come again, unless there
     /// is more to do at once.
     fn go_on(&mut self, now: Instant) -> Option<Instant> {
-        let Phase::Passing(pass) = &mut self.phase else { return None };
-        pass.judge(now, &self.probes, &self.sockets, &mut self.profile);
-        if !pass.is_over(now, &self.probes, &self.profile) {
-            let silence = pass.next_silence(now, &self.probes);
-            let deadline = pass.next_deadline();
-            return silence.into_iter().chain(deadline).min();
+        match &mut self.phase {
+            Phase::Passing(pass) => {
+                pass.judge(now, &self.probes, &self.sockets, &mut self.profile);
+                if !pass.is_over(now, &self.probes, &self.profile) {
+                    let silence = pass.next_silence(now, &self.probes);
+                    return silence.into_iter().chain(pass.next_deadline()).min();
+                }
+                self.events.push_back(Event::Known);
+                self.begin_search();
+                None
+            }
+            Phase::Searching(search) => {
+                if search.has_learned() {
+                    self.profile.lifetime = search.lifetime();
+                    self.events.push_back(Event::Learned);
+                    return None;
+                }
+                if search.is_over() {
+                    self.profile.refreshed_inbound = search.refreshed_inbound();
+                    self.close();
+                    return None;
+                }
+                search.next_deadline()
+            }
+            Phase::Waiting | Phase::Over => None,
         }
-        self.events.push_back(Event::Known);
-        self.close();
-        None
     }
+
+    /// Goes on to the lifetime of mappings, if that is wanted and somebody helps.
+    fn begin_search(&mut self) {
+        let Phase::Passing(pass) = &self.phase else { return };
+        let wants = self.wants_lifetime;
+        let (servers, loss) = (pass.servers.clone(), pass.loss());
+        self.sockets.close_all();
+        let search = wants.then(|| Search::begin(&servers, loss, &self.profile, &mut self.sockets)).flatten();
+        match search {
+            Some(search) => self.phase = Phase::Searching(search),
+            None => self.close(),
+        }
+    }
+}
+
+/// What an answer to `probe` says; `None` if it is none, or comes to or from where it should not.
+fn read(probe: &Probe, path: Path, message: &Message<'_>) -> Option<Said> {
+    if !message.class().is_response() {
+        let comes_back = message.class() == Class::Request && probe.ask == Ask::Hairpin;
+        return comes_back.then_some(Said { mapped: None, other: None, help: None });
+    }
+    let (is_to_us, is_from_there) = (path.local == probe.local, path.remote == probe.to);
+    let is_right = match probe.ask {
+        Ask::Plain | Ask::Later { .. } => is_to_us && is_from_there,
+        Ask::OtherAddress | Ask::OtherPort => is_to_us,
+        Ask::ToPort(_) => is_from_there,
+        Ask::Hairpin => false,
+    };
+    is_right.then(|| Said::read(message))
 }
 
 /// Writes the packet that is wanted; nothing if its socket is gone, or there have been too many.
@@ -271,6 +336,6 @@ fn send(
 impl fmt::Debug for Discovery {
     // Never the transaction ids: who knows them can answer.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Discovery").field("local", &self.config.local).finish_non_exhaustive()
+        f.debug_struct("Discovery").field("local", &self.local).finish_non_exhaustive()
     }
 }

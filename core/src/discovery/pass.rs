@@ -4,7 +4,7 @@
 //! 0      the punching socket asks every server; up to four sockets ask one server each, and for an
 //!        answer from its other port and from its other address; one more lets such an answer come early
 //! 1 RTT  as each server answers: the punching socket asks its other addresses; the filter sockets
-//!        ask again, and again each quarter of a round trip, until silence means something; sockets
+//!        ask again, and again each sixth of a round trip, until silence means something; sockets
 //!        send to each other's public address; if ports are not kept, twelve more sockets ask once
 //! 2 RTT  mapping and allocation are known
 //! 2.75   filtering and hairpinning are known, too, where the answer is silence
@@ -87,8 +87,7 @@ pub(super) struct Pass {
     timers: Timers,
     pub(super) wants: VecDeque<Want>,
     began: Instant,
-    /// Something has come since the last judgement.
-    pub(super) is_stale: bool,
+    loss: Loss,
 }
 
 impl Pass {
@@ -102,12 +101,12 @@ impl Pass {
             timers: Timers::default(),
             wants: VecDeque::new(),
             began: now,
-            is_stale: true,
+            loss: Loss::default(),
             servers,
         };
         pass.timers.set(END_TIMER, now + GIVE_UP);
-        for server in 0..pass.servers.len() {
-            pass.ask(now, PUNCHING, server as u8, addresses[server]);
+        for (server, &address) in addresses.iter().enumerate() {
+            pass.ask(now, PUNCHING, server as u8, address);
         }
         for server in 0..pass.servers.len().min(BLIND_TESTS) {
             sockets.open(Role::Filter { server: server as u8 });
@@ -140,7 +139,6 @@ impl Pass {
 
     /// A packet was answered.
     pub(super) fn heard(&mut self, now: Instant, probe: &Probe, said: &Said, sockets: &mut Sockets) {
-        self.is_stale = true;
         if probe.ask != Ask::Plain || said.mapped.is_none() {
             return;
         }
@@ -242,7 +240,6 @@ impl Pass {
                 key if key < TEST_TIMER => self.ask_again(now, key),
                 key => self.test_round(now, (key - TEST_TIMER) as usize, probes),
             }
-            self.is_stale = true;
         }
     }
 
@@ -336,9 +333,9 @@ impl Pass {
         sockets: &Sockets,
         profile: &mut NatProfile,
     ) {
-        self.is_stale = false;
         let samples = judge::samples(probes);
-        let loss = Loss::of(probes, &self.servers, now);
+        self.loss = Loss::of(probes, &self.servers, now);
+        let loss = self.loss;
         note_observations(probes, profile);
         note_addresses(&samples, profile);
         let heard = self.servers.iter().filter(|server| server.is_heard()).count();
@@ -357,6 +354,11 @@ impl Pass {
         profile.overloaded =
             early.filter(|_| profile.is_cone()).and_then(|early| judge::overloaded(probes, early));
         profile.hairpin = self.hairpin.judge(now, probes, &self.servers, loss, profile);
+    }
+
+    /// How often packets go lost.
+    pub(super) const fn loss(&self) -> Loss {
+        self.loss
     }
 
     /// Whether UDP passes. That nobody answers may be everybody's fault but the network's.

@@ -322,6 +322,12 @@ impl NatProfile {
         }
     }
 
+    /// Whether there is nothing in the way that could forget anything.
+    pub fn is_open(&self) -> bool {
+        self.translated.is_some_and(|finding| !finding.value)
+            && self.filtering.is_some_and(|finding| finding.value == Dependence::Endpoint)
+    }
+
     /// Whether a socket looks the same to everybody.
     pub fn is_cone(&self) -> bool {
         self.mapping.is_some_and(|finding| finding.value == Dependence::Endpoint)

@@ -41,26 +41,29 @@ pub(super) struct Socket {
 pub(super) struct Sockets {
     first: SocketId,
     all: Vec<Socket>,
+    /// The number that was given out last: a free one is used again as late as possible, lest an answer
+    /// of the host be taken for that to another question.
+    last: usize,
     requests: VecDeque<HostRequest>,
 }
 
 impl Sockets {
     pub(super) fn new(punching: SocketAddr, first: SocketId) -> Self {
         let socket = Socket { role: Role::Punching, local: Some(punching), is_free: false };
-        Self { first, all: Vec::from([socket]), requests: VecDeque::new() }
+        Self { first, all: Vec::from([socket]), last: 0, requests: VecDeque::new() }
     }
 
     /// Asks for one more socket, at any port of the address that will punch.
     pub(super) fn open(&mut self, role: Role) -> Option<u8> {
         let wanted = Socket { role, local: None, is_free: false };
-        let number = match self.all.iter().position(|socket| socket.is_free) {
-            Some(free) => free,
-            None if self.all.len() <= MAX_SOCKETS => {
-                self.all.push(wanted);
-                self.all.len() - 1
-            }
-            None => return None,
+        let is_free = |&number: &usize| self.all[number].is_free;
+        let number = if self.all.len() <= MAX_SOCKETS {
+            self.all.push(wanted);
+            self.all.len() - 1
+        } else {
+            (self.last + 1..self.all.len()).chain(1..=self.last).find(is_free)?
         };
+        self.last = number;
         self.all[number] = wanted;
         let mut local = self.all[usize::from(PUNCHING)].local?;
         local.set_port(0);
@@ -107,6 +110,11 @@ impl Sockets {
 
     pub(super) fn local(&self, number: u8) -> Option<SocketAddr> {
         self.all.get(usize::from(number))?.local
+    }
+
+    /// The number of the socket with this address.
+    pub(super) fn number(&self, local: SocketAddr) -> Option<u8> {
+        Some(self.all.iter().position(|socket| socket.local == Some(local))? as u8)
     }
 
     /// The socket with this role, if there is one.

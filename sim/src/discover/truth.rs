@@ -11,7 +11,7 @@ use bradawl::discovery::{
     Allocation as Found, Confidence, Dependence, Fallback as Otherwise, Finding, Hairpin, NatProfile,
 };
 
-use crate::nat::{self, Allocation, Behaviour, Fallback, PortRange};
+use crate::nat::{self, Allocation, Behaviour, Fallback};
 
 /// An axis that the quick pass finds out about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -111,19 +111,22 @@ fn is_right(found: Found, nat: &Behaviour) -> bool {
             i32::from(step) == i32::from(found)
         }
         (Allocation::Random, Found::Random) => nat.ports.len() > LARGEST,
-        (Allocation::Random, Found::Block { first, last }) => contains(nat.ports, first, last),
+        (Allocation::Random, Found::Block { first, last }) => {
+            nat.ports.len() <= LARGEST && is_near((nat.ports.first, nat.ports.last), (first, last))
+        }
+        // Which of its blocks it was is known to the NAT alone.
         (Allocation::Block { size }, Found::Block { first, last }) => {
-            u32::from(last - first) < 2 * u32::from(size)
-                && u32::from(last - first) + 1 >= u32::from(size) / 2
+            let found = u32::from(last - first) + 1;
+            (size / 2..=size.saturating_mul(2)).contains(&u16::try_from(found).unwrap_or(u16::MAX))
         }
         _ => false,
     }
 }
 
-/// Whether the bounds that were found are those of the range, give or take a quarter of it.
-fn contains(range: PortRange, first: u16, last: u16) -> bool {
-    let slack = range.len() / 4;
-    range.len() <= 16_384
-        && first.abs_diff(range.first) as u32 <= slack
-        && last.abs_diff(range.last) as u32 <= slack
+/// Whether of all the ports in either range at least half are in both: so much can be said of bounds after
+/// fifteen ports.
+fn is_near(a: (u16, u16), b: (u16, u16)) -> bool {
+    let (low, high) = (a.0.max(b.0), a.1.min(b.1));
+    let (lowest, highest) = (a.0.min(b.0), a.1.max(b.1));
+    high > low && u32::from(high - low) * 2 >= u32::from(highest - lowest)
 }

@@ -52,8 +52,10 @@ pub(in crate::discovery) fn samples(probes: &Probes) -> Vec<Sample> {
         let is_first = same_socket.peek().is_none();
         if !same_socket.any(|sample| sample.mapped == mapped) {
             let Probe { socket, local, sent, to, .. } = *probe;
-            let earlier =
-                probes.iter().take(place).find(|earlier| earlier.socket == socket && earlier.to == to);
+            let earlier = probes
+                .iter()
+                .take(place)
+                .find(|earlier| earlier.socket == socket && earlier.to.ip() == to.ip());
             let is_in_place = earlier.is_none();
             all.push(Sample { socket, local, mapped, sent, is_first, is_in_place });
         }
