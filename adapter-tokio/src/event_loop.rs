@@ -3,12 +3,10 @@
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::io;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bradawl::machine::Machine;
-use bradawl_host::driver::{Driver, Sink, SocketKey, Wait};
-use bradawl_host::udp::Udp;
+use bradawl_host::driver::{Driver, Handle, Sink, SocketKey, Wait};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -38,7 +36,7 @@ use tokio::io::unix::AsyncFd;
 /// ```
 pub struct EventLoop<M: Machine> {
     // Before the driver, so that tokio forgets the sockets before they are closed.
-    watched: Vec<(SocketKey, AsyncFd<Arc<Udp>>)>,
+    watched: Vec<(SocketKey, AsyncFd<Handle>)>,
     version: Option<u64>,
     wait: Wait,
     driver: Driver<M>,
@@ -76,12 +74,12 @@ impl<M: Machine> EventLoop<M> {
             return Ok(());
         }
         let mut known: HashMap<_, _> = self.watched.drain(..).collect();
-        for (key, udp) in self.driver.sockets() {
+        for (key, socket) in self.driver.sockets() {
             let watch = match known.remove(&key) {
                 Some(watch) => watch,
-                // SAFETY: an `Udp` owns one descriptor, always the same, and closes it when the last
-                // `Arc` is gone; the `AsyncFd` holds one of these until it has deregistered.
-                None => unsafe { AsyncFd::register_with_interest(Arc::clone(udp), interest()) }?,
+                // SAFETY: a `Handle` is of one descriptor, always the same, which is not closed before
+                // the last handle is gone; the `AsyncFd` holds one of these until it has deregistered.
+                None => unsafe { AsyncFd::register_with_interest(socket, interest()) }?,
             };
             self.watched.push((key, watch));
         }

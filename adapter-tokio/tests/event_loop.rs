@@ -5,7 +5,8 @@
 mod network;
 
 use std::collections::VecDeque;
-use std::net::{SocketAddr, UdpSocket};
+use std::io::{Read as _, Write as _};
+use std::net::{Shutdown, SocketAddr, TcpListener, UdpSocket};
 use std::time::Duration;
 
 use bradawl::machine::{
@@ -36,6 +37,8 @@ enum Heard {
     Woken,
     Unreachable(Unreachable),
     Bound(Result<SocketAddr, BindError>),
+    Connected(Path),
+    Closed,
 }
 
 #[derive(Default)]
@@ -56,6 +59,8 @@ impl Machine for Machinery {
         match input {
             HostInput::Unreachable { kind, .. } => self.heard.push_back(Heard::Unreachable(kind)),
             HostInput::Bound { result, .. } => self.heard.push_back(Heard::Bound(result)),
+            HostInput::Connected { path, .. } => self.heard.push_back(Heard::Connected(path)),
+            HostInput::Closed { .. } => self.heard.push_back(Heard::Closed),
             _ => {}
         }
     }
@@ -81,7 +86,8 @@ fn start() -> (EventLoop<Machinery>, SocketAddr) {
 }
 
 fn start_at(local: &str) -> (EventLoop<Machinery>, SocketAddr) {
-    let mut driver = Driver::new(Machinery::default(), Limits::default());
+    let limits = Limits { backlog: 16 << 20, ..Limits::default() };
+    let mut driver = Driver::new(Machinery::default(), limits);
     let local = local.parse().expect("an address");
     let (_, address) = driver.bind(local, &Default::default()).expect("a socket");
     (EventLoop::new(driver), address)
@@ -151,6 +157,42 @@ async fn it_follows_sockets_that_come_and_go() {
     }
 }
 
+#[tokio::test(flavor = "current_thread")]
+async fn it_follows_a_tcp_connection_from_its_beginning_to_its_end() {
+    let (mut events, _) = start();
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a socket");
+    let remote = listener.local_addr().expect("an address");
+    let local = "127.0.0.1:0".parse().expect("an address");
+    let connect = HostRequest::Connect { id: SocketId(1), local, remote };
+    events.driver_mut().machine_mut().probe.requests.push_back(connect);
+    let heard = timeout(LONG, next(&mut events)).await.expect("in time");
+    let (mut stream, from) = listener.accept().expect("a connection");
+    assert_eq!(heard, Heard::Connected(Path::tcp(from, remote)));
+
+    // More than the system takes at once, so that the loop has to wait for room.
+    let pattern: Vec<u8> = (0..8_000_000_usize).map(|index| (index * 31 + index / 251) as u8).collect();
+    let sent = pattern.clone();
+    let peer = std::thread::spawn(move || {
+        let mut reader = stream.try_clone().expect("another handle");
+        let writer = std::thread::spawn(move || {
+            for chunk in sent.chunks(100_000) {
+                stream.write_all(chunk).expect("sent");
+            }
+            stream.shutdown(Shutdown::Write).expect("half closed");
+        });
+        let mut all = Vec::new();
+        reader.read_to_end(&mut all).expect("all of it");
+        writer.join().expect("no panic");
+        all
+    });
+    assert_eq!(timeout(LONG, next(&mut events)).await, Ok(Heard::Closed));
+    while events.driver().sockets().count() > 1 {
+        timeout(LONG, events.turn(&mut |_| {})).await.expect("in time").expect("a turn");
+    }
+    drop(events);
+    assert!(peer.join().expect("no panic") == pattern);
+}
+
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "current_thread")]
 async fn it_waits_until_a_blocked_socket_is_writable() {
@@ -161,7 +203,7 @@ async fn it_waits_until_a_blocked_socket_is_writable() {
         }
     }
     let (mut events, near) = start_at("10.77.0.1:0");
-    network::narrow(events.driver().sockets().next().expect("a socket").1);
+    network::narrow(&events.driver().sockets().next().expect("a socket").1);
     let path = Path::udp(near, network::FAR.parse().expect("an address"));
     let packets = (0..40).map(|byte| (path, vec![byte; 1_000]));
     events.driver_mut().machine_mut().probe.outgoing.extend(packets);

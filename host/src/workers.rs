@@ -13,8 +13,7 @@ use bradawl::machine::Machine;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
-use crate::driver::{Driver, Sink, SocketKey, Wait};
-use crate::udp::Udp;
+use crate::driver::{Driver, Handle, Sink, SocketKey, Wait};
 
 /// What makes readable mean "a datagram or an error": see [`Driver::sockets`].
 const INCOMING: PollFlags = PollFlags::IN.union(PollFlags::PRI);
@@ -49,9 +48,9 @@ pub fn run<M: Machine>(
 ) -> io::Result<()> {
     loop {
         let version = driver.sockets_version();
-        let sockets: Vec<_> = driver.sockets().map(|(key, udp)| (key, Arc::clone(udp))).collect();
+        let sockets: Vec<_> = driver.sockets().collect();
         // The stop comes last, so that a socket and what is watched of it have the same index.
-        let mut watched: Vec<_> = sockets.iter().map(|(_, udp)| PollFd::new(udp, INCOMING)).collect();
+        let mut watched: Vec<_> = sockets.iter().map(|(_, socket)| PollFd::new(socket, INCOMING)).collect();
         watched.push(PollFd::new(&stopped.0, PollFlags::IN));
         let mut watching_writers = false;
         // Until a socket comes or goes, nothing is allocated here.
@@ -78,12 +77,12 @@ pub fn run<M: Machine>(
 /// Watches for writability those sockets that refuse packets, and no others.
 fn watch_writers<'a, M: Machine>(
     driver: &Driver<M>,
-    sockets: &'a [(SocketKey, Arc<Udp>)],
+    sockets: &'a [(SocketKey, Handle)],
     watched: &mut [PollFd<'a>],
 ) {
-    for (watch, (key, udp)) in watched.iter_mut().zip(sockets) {
+    for (watch, (key, socket)) in watched.iter_mut().zip(sockets) {
         let flags = if driver.is_blocked(*key) { INCOMING.union(PollFlags::OUT) } else { INCOMING };
-        *watch = PollFd::new(udp, flags);
+        *watch = PollFd::new(socket, flags);
     }
 }
 
@@ -103,7 +102,7 @@ fn note<M: Machine>(driver: &mut Driver<M>, key: SocketKey, ready: PollFlags) {
     if ready.contains(PollFlags::OUT) {
         driver.writable(key);
     }
-    if ready.intersects(INCOMING.union(PollFlags::ERR)) {
+    if ready.intersects(INCOMING.union(PollFlags::ERR).union(PollFlags::HUP)) {
         driver.readable(key);
     }
 }

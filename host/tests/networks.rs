@@ -5,7 +5,7 @@
 
 mod common;
 
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, SocketAddrV6, UdpSocket};
 use std::process::Command;
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use bradawl::machine::{HostRequest, Path, SocketId, Unreachable};
 use bradawl_host::driver::Driver;
 use bradawl_host::mediator::Plan;
 use bradawl_host::udp::BindOptions;
-use bradawl_host::workers;
+use bradawl_host::{interfaces, routes, workers};
 use common::network::{self, Capture, FAR, answer, silent_link};
 use common::{Echo, Heard, bound, driver, request, turn_until};
 use socket2::{Domain, Protocol, Socket, Type};
@@ -23,6 +23,10 @@ fn socket(local: &str) -> (UdpSocket, SocketAddr) {
     socket.set_read_timeout(Some(Duration::from_secs(5))).expect("a timeout");
     let address = socket.local_addr().expect("an address");
     (socket, address)
+}
+
+fn address(text: &str) -> IpAddr {
+    text.parse().expect("an address")
 }
 
 #[test]
@@ -98,8 +102,8 @@ fn a_forged_icmp_message_costs_no_packet() {
 
 /// Gives the socket at `local` so little room that a few packets fill it.
 fn narrow(driver: &Driver<Echo>, local: SocketAddr) {
-    let (_, udp) = driver.sockets().find(|(_, udp)| udp.bound() == local).expect("open");
-    network::narrow(udp);
+    let (_, socket) = driver.sockets().find(|(_, socket)| socket.local() == Some(local)).expect("open");
+    network::narrow(&socket);
 }
 
 /// A driver whose first socket is full: packets wait in the kernel, and more in the outbox.
@@ -231,4 +235,39 @@ fn everywhere_is_ipv4_alone_where_ipv6_is_switched_off() {
     {
         assert_eq!(Plan::everywhere().len(), 2);
     }
+}
+
+#[test]
+fn the_default_gateways_and_our_addresses_are_what_the_system_has() {
+    let commands = [
+        "link set lo up",
+        "link add lan type veth peer name far",
+        "link add down type veth peer name far-down",
+        "addr add 192.0.2.7/26 dev lan",
+        "addr add 192.0.2.200/32 dev down",
+        "addr add 2001:db8::7/64 dev lan nodad",
+        "link set lan up",
+        "link set far up",
+        "route add default via 192.0.2.2 metric 200",
+        "route add default via 192.0.2.1 metric 100",
+        "route add 198.51.100.0/24 via 192.0.2.3",
+        "-6 route add default via fe80::1 dev lan metric 150",
+        "-6 route add unreachable default metric 9999",
+    ];
+    if !network::own(&commands) {
+        return;
+    }
+    let all = interfaces::interfaces().expect("a list");
+    let of = |text: &str| all.iter().find(|interface| interface.address == address(text));
+    let lan = of("192.0.2.7").expect("it is up");
+    assert_eq!(lan.prefix_len, 26);
+    assert_eq!(of("2001:db8::7").map(|v6| (v6.prefix_len, v6.index)), Some((64, lan.index)));
+    for hidden in ["192.0.2.200", "127.0.0.1", "::1"] {
+        assert_eq!(of(hidden), None, "{hidden}");
+    }
+    assert!(all.iter().any(|interface| interface.address.to_string().starts_with("fe80::")));
+
+    let link_local = SocketAddrV6::new("fe80::1".parse().expect("an address"), 0, 0, lan.index);
+    let expected = ["192.0.2.1:0", "192.0.2.2:0"].map(|text| text.parse().expect("an address"));
+    assert_eq!(routes::gateways(), [expected[0], link_local.into(), expected[1]]);
 }

@@ -7,28 +7,36 @@
 //! empty or the turn's budget is used up. A datagram costs no allocation, and a batch one look at
 //! the clock.
 //!
+//! TCP connections that the machine asks for are read in turn with the rest, a piece at a time. Nobody
+//! can connect to a driver.
+//!
 //! Nothing that the network does ends a driver. What ICMP or the kernel says about one packet
 //! becomes a [`HostInput`] and the next packet is sent.
 
+mod counters;
+mod handle;
 mod limits;
 mod net;
 mod outbox;
+mod streams;
 mod table;
+mod tcp;
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use bradawl::machine::{
-    BindError, HostInput, HostRequest, Machine, Meta, Output, Path, SocketId, Transport, Verdict,
-};
+use bradawl::machine::{BindError, HostInput, HostRequest, Machine, Meta, Output, Path, SocketId, Transport};
 use bradawl::time::{Duration, Instant};
 use rustix::io::Errno;
 
+pub use self::counters::Counters;
+pub use self::handle::Handle;
 pub use self::limits::Limits;
 pub use self::table::SocketKey;
 
 use self::net::Net;
+use self::streams::{Reading, Streams};
 use crate::clock::{self, Clock};
 use crate::udp::{BindOptions, Flaw, Inbox, Udp};
 
@@ -75,57 +83,6 @@ impl Wait {
     }
 }
 
-/// What a driver has done so far, and what it dropped and why.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counters {
-    /// Datagrams given to the machine.
-    pub received: u64,
-    /// Batches they came in: system calls that brought something.
-    pub batches: u64,
-    /// Datagrams that the machine had no use for.
-    pub unclaimed: u64,
-    /// Dropped: larger than any UDP datagram may be.
-    pub truncated: u64,
-    /// Dropped: the kernel did not say from whom or to which address.
-    pub anonymous: u64,
-    /// Packets that the kernel took.
-    pub sent: u64,
-    /// Calls that took them.
-    pub sends: u64,
-    /// Packets that no socket could send: none has the local address that they should leave from, or
-    /// it was closed before it took them.
-    pub homeless: u64,
-    /// Packets that the kernel refused for good.
-    pub refused: u64,
-    /// Packets of a socket that took none for so long that there was no room to keep them; and what
-    /// was to be forwarded and is larger than any packet may be.
-    pub overflowed: u64,
-    /// ICMP messages and the like that were passed on to the machine.
-    pub complaints: u64,
-}
-
-impl Counters {
-    /// Adds what another driver counted.
-    pub fn merge(&mut self, other: &Self) {
-        let pairs = [
-            (&mut self.received, other.received),
-            (&mut self.batches, other.batches),
-            (&mut self.unclaimed, other.unclaimed),
-            (&mut self.truncated, other.truncated),
-            (&mut self.anonymous, other.anonymous),
-            (&mut self.sent, other.sent),
-            (&mut self.sends, other.sends),
-            (&mut self.homeless, other.homeless),
-            (&mut self.refused, other.refused),
-            (&mut self.overflowed, other.overflowed),
-            (&mut self.complaints, other.complaints),
-        ];
-        for (mine, theirs) in pairs {
-            *mine += theirs;
-        }
-    }
-}
-
 /// Drives one machine. See the [module documentation](self).
 ///
 /// ```
@@ -152,6 +109,8 @@ pub struct Driver<M: Machine> {
     clock: Clock,
     limits: Limits,
     inbox: Inbox,
+    /// Where pieces of streams arrive; empty until there is one.
+    piece: Vec<u8>,
     net: Net,
     /// When the machine wants to be polled, as it last said.
     deadline: Option<Instant>,
@@ -170,6 +129,7 @@ impl<M: Machine> Driver<M> {
             machine,
             clock: Clock::new(),
             inbox: Inbox::new(limits.batch),
+            piece: Vec::new(),
             net: Net::new(&limits),
             deadline: None,
             unfinished: true,
@@ -213,31 +173,41 @@ impl<M: Machine> Driver<M> {
 
     /// All open sockets, to be watched for readability. On Linux an error counts as readable, if
     /// urgent data is watched for, too (`POLLPRI`, `EPOLLPRI`).
-    pub fn sockets(&self) -> impl Iterator<Item = (SocketKey, &Arc<Udp>)> {
-        self.net.table.iter().map(|(key, entry)| (key, &entry.udp))
+    pub fn sockets(&self) -> impl Iterator<Item = (SocketKey, Handle)> {
+        let datagrams = self.net.table.iter().map(|(key, entry)| (key, Handle::udp(&entry.udp)));
+        datagrams.chain(self.net.streams.iter().map(|(key, tcp)| (key, Handle::tcp(tcp))))
     }
 
-    /// Whether this socket has refused packets and must be watched for writability.
+    /// Whether this socket has refused packets, or is not connected yet, and must be watched for
+    /// writability.
     pub fn is_blocked(&self, key: SocketKey) -> bool {
+        if let Some(index) = self.net.streams.index(key) {
+            return self.net.streams.is_blocked(index);
+        }
         let entry = self.net.table.index(key).and_then(|index| self.net.table.peek(index));
         entry.is_some_and(|entry| entry.blocked)
     }
 
     /// Changes whenever a socket was opened or closed, and [`Driver::sockets`] should be asked again.
     pub fn sockets_version(&self) -> u64 {
-        self.net.table.version()
+        // Both only grow.
+        self.net.table.version() + self.net.streams.version()
     }
 
     /// Hears that a socket may be readable. It is then read until it is empty.
     pub fn readable(&mut self, key: SocketKey) {
-        if let Some(index) = self.net.table.index(key) {
+        if let Some(index) = self.net.streams.index(key) {
+            self.net.streams.readable(index);
+        } else if let Some(index) = self.net.table.index(key) {
             self.net.table.readable(index);
         }
     }
 
     /// Hears that a socket may be writable.
     pub fn writable(&mut self, key: SocketKey) {
-        if let Some(entry) = self.net.table.index(key).and_then(|index| self.net.table.entry(index)) {
+        if let Some(index) = self.net.streams.index(key) {
+            self.net.streams.writable(index);
+        } else if let Some(entry) = self.net.table.index(key).and_then(|index| self.net.table.entry(index)) {
             entry.blocked = false;
         }
     }
@@ -249,22 +219,29 @@ impl<M: Machine> Driver<M> {
         if let Some(asleep) = self.clock.jumped() {
             self.machine.handle_host(self.clock.now(), HostInput::ClockJumped(asleep));
         }
+        self.unfinished |= self.net.streams.attend(&mut self.machine, self.clock.now());
         let (mut datagrams, mut steps) = (self.limits.datagrams, self.limits.steps);
         let mut first = true;
         while datagrams > 0 && steps > 0 {
             let batch = self.receive(datagrams);
-            if batch.is_none() && !first {
-                break;
-            }
-            first = false;
             let now = self.clock.now();
             if let Some((socket, count)) = batch {
                 datagrams = datagrams.saturating_sub(self.feed(now, socket, count, sink));
             }
+            let has_read = self.read(now, sink);
+            datagrams = datagrams.saturating_sub(usize::from(has_read));
+            if batch.is_none() && !has_read && !first {
+                break;
+            }
+            first = false;
             self.drain(now, sink, &mut steps);
         }
-        let more = self.unfinished || self.net.table.any_readable();
-        Wait { deadline: self.deadline, want_write: !self.net.outbox.is_empty(), more }
+        let Net { table, outbox, streams, .. } = &self.net;
+        Wait {
+            deadline: [self.deadline, streams.next_deadline()].into_iter().flatten().min(),
+            want_write: !outbox.is_empty() || streams.want_write(),
+            more: self.unfinished || table.any_readable() || streams.is_busy(),
+        }
     }
 
     /// Receives a batch from the next socket that has one: which socket, how many slots.
@@ -321,21 +298,30 @@ impl<M: Machine> Driver<M> {
             let (path, meta) = (arrival.path, Meta { ecn: arrival.ecn });
             for bytes in arrival.datagrams() {
                 fed += 1;
-                match machine.handle_input(now, path, meta, bytes) {
-                    Verdict::Consumed => {}
-                    Verdict::Unclaimed => net.counters.unclaimed += 1,
-                    Verdict::Deliver { from, body } => {
-                        sink.deliver(path, from, bytes.get(body).unwrap_or_default());
-                    }
-                    Verdict::Forward { path, body, head, pad } => {
-                        net.forward(machine, now, path, &head, bytes.get(body).unwrap_or_default(), pad);
-                    }
-                }
+                let verdict = machine.handle_input(now, path, meta, bytes);
+                net.obey(verdict, machine, now, path, bytes, sink);
             }
         }
         net.counters.received += fed as u64;
         self.unfinished = true;
         fed
+    }
+
+    /// Gives the machine a piece of the next stream that has one; whether any had.
+    fn read(&mut self, now: Instant, sink: &mut impl Sink<M::Event>) -> bool {
+        let Self { piece, net, machine, .. } = self;
+        let Some(reading) = net.streams.read(now, piece) else { return false };
+        match reading {
+            Reading::Piece(path, len) => {
+                net.counters.pieces += 1;
+                let verdict = machine.handle_input(now, path, Meta::default(), &piece[..len]);
+                net.obey(verdict, machine, now, path, &piece[..len], sink);
+            }
+            Reading::Closed(id) => machine.handle_host(now, HostInput::Closed { id }),
+            Reading::Discarded => return true,
+        }
+        self.unfinished = true;
+        true
     }
 
     /// Polls the machine until it is idle, and sends what it wants sent.
@@ -378,14 +364,19 @@ impl<M: Machine> Driver<M> {
             HostRequest::Bind { id, transport: Transport::Udp, local } => {
                 HostInput::Bound { id, result: self.open(id, local) }
             }
-            // TCP comes with the relay's TCP legs. Until then nobody listens here, and nobody is
-            // connected to: the same as on a network where TCP is blocked.
+            // Nobody listens here until something needs it.
             HostRequest::Bind { id, transport: Transport::Tcp, .. } => {
                 HostInput::Bound { id, result: Err(BindError::Denied) }
             }
-            HostRequest::Connect { id, .. } => HostInput::Closed { id },
+            HostRequest::Connect { id, local, remote } => {
+                self.piece.resize(Streams::PIECE, 0);
+                if self.net.streams.connect(now, id, local, remote) {
+                    return;
+                }
+                HostInput::Closed { id }
+            }
             HostRequest::Close { id } => {
-                if self.net.close(&mut self.machine, now, id) {
+                if !self.net.streams.close(now, id) && self.net.close(&mut self.machine, now, id) {
                     // Whoever waits for the sockets has yet to let go of this one.
                     *steps = 0;
                 }

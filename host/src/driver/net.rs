@@ -9,13 +9,14 @@
 use std::io;
 use std::num::NonZeroU16;
 
-use bradawl::machine::{Ecn, HostInput, Machine, Path, SocketId, Unreachable};
+use bradawl::machine::{Ecn, HostInput, Machine, Path, SocketId, Transport, Unreachable, Verdict};
 use bradawl::time::Instant;
 use rustix::io::Errno;
 
 use super::outbox::{Carrier, Decision, Outbox};
+use super::streams::{Streams, Written};
 use super::table::Table;
-use super::{Counters, Limits};
+use super::{Counters, Limits, Sink};
 use crate::udp::{self, Complaint, Packet, Sender};
 
 /// ICMP messages that are read at once. Whoever sends more than that can wait.
@@ -24,6 +25,7 @@ const COMPLAINTS: usize = 64;
 /// The sockets and what leaves through them.
 pub(super) struct Net {
     pub(super) table: Table,
+    pub(super) streams: Streams,
     pub(super) outbox: Outbox,
     pub(super) counters: Counters,
     sender: Sender,
@@ -33,6 +35,7 @@ impl Net {
     pub(super) fn new(limits: &Limits) -> Self {
         Self {
             table: Table::default(),
+            streams: Streams::new(limits),
             outbox: Outbox::new(limits),
             counters: Counters::default(),
             sender: Sender::new(limits.batch),
@@ -45,7 +48,7 @@ impl Net {
         if self.outbox.is_empty() {
             return false;
         }
-        let Self { table, outbox, counters, sender } = self;
+        let Self { table, outbox, counters, sender, .. } = self;
         let mut carriage = Carriage { table, sender, counters, machine, now, told: false };
         outbox.flush(&mut carriage);
         carriage.told
@@ -62,12 +65,40 @@ impl Net {
         segment: Option<NonZeroU16>,
         ecn: Option<Ecn>,
     ) {
+        if path.transport == Transport::Tcp {
+            let Self { outbox, streams, counters, .. } = self;
+            let written = streams.write(&path, [&outbox.room()[..len], &[], &[]]);
+            return report(written, path, counters, machine, now);
+        }
         let Some(socket) = self.table.find(&path.local) else {
             self.counters.homeless += 1;
             machine.handle_host(now, HostInput::Unreachable { path, kind: Unreachable::Network });
             return;
         };
         self.outbox.push(socket, path, len, segment, ecn);
+    }
+
+    /// Does with bytes that came on `path` what the machine wants done with them.
+    #[inline]
+    pub(super) fn obey<M: Machine>(
+        &mut self,
+        verdict: Verdict,
+        machine: &mut M,
+        now: Instant,
+        path: Path,
+        bytes: &[u8],
+        sink: &mut impl Sink<M::Event>,
+    ) {
+        match verdict {
+            Verdict::Consumed => {}
+            Verdict::Unclaimed => self.counters.unclaimed += 1,
+            Verdict::Deliver { from, body } => {
+                sink.deliver(path, from, bytes.get(body).unwrap_or_default());
+            }
+            Verdict::Forward { path, body, head, pad } => {
+                self.forward(machine, now, path, &head, bytes.get(body).unwrap_or_default(), pad);
+            }
+        }
     }
 
     /// Takes a packet that is to be sent on. With nowhere to put it, it is lost like any datagram.
@@ -80,6 +111,10 @@ impl Net {
         body: &[u8],
         pad: u8,
     ) {
+        if path.transport == Transport::Tcp {
+            let written = self.streams.write(&path, [head, body, &[0; u8::MAX as usize][..pad.into()]]);
+            return report(written, path, &mut self.counters, machine, now);
+        }
         let Some(socket) = self.table.find(&path.local) else {
             self.counters.homeless += 1;
             return;
@@ -105,6 +140,24 @@ impl Net {
         // The next socket may get the same index, and must not get these.
         self.counters.homeless += self.outbox.forget(index) as u64;
         true
+    }
+}
+
+/// Counts what became of bytes for a TCP connection, and tells the machine what it has to know.
+fn report<M: Machine>(written: Written, path: Path, counters: &mut Counters, machine: &mut M, now: Instant) {
+    match written {
+        Written::Taken => {}
+        Written::Homeless => {
+            counters.homeless += 1;
+            machine.handle_host(now, HostInput::Unreachable { path, kind: Unreachable::Network });
+        }
+        Written::Refused => counters.refused += 1,
+        Written::Overflowed(id) => {
+            counters.overflowed += 1;
+            if let Some(id) = id {
+                machine.handle_host(now, HostInput::Closed { id });
+            }
+        }
     }
 }
 

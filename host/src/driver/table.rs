@@ -1,18 +1,29 @@
-//! The open sockets: found by the address a packet leaves from, served in turn when they are readable.
+//! The open UDP sockets: found by the address a packet leaves from, served in turn when they are readable.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use bradawl::machine::SocketId;
+use bradawl::machine::{SocketId, Transport};
 
 use crate::udp::Udp;
 
 /// Names one socket of a driver. Never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SocketKey {
-    index: u32,
-    generation: u32,
+    pub(super) transport: Transport,
+    pub(super) index: u32,
+    pub(super) generation: u32,
+}
+
+impl SocketKey {
+    const fn datagram(index: u32, generation: u32) -> Self {
+        Self { transport: Transport::Udp, index, generation }
+    }
+
+    pub(super) const fn stream(index: u32, generation: u32) -> Self {
+        Self { transport: Transport::Tcp, index, generation }
+    }
 }
 
 /// A socket and what is known about its state.
@@ -31,7 +42,7 @@ pub(super) struct Entry {
     pub(super) segments: bool,
 }
 
-/// All sockets of a driver.
+/// All UDP sockets of a driver.
 #[derive(Default)]
 pub(super) struct Table {
     entries: Vec<Option<Entry>>,
@@ -56,7 +67,7 @@ impl Table {
     pub(super) fn iter(&self) -> impl Iterator<Item = (SocketKey, &Entry)> {
         self.entries.iter().enumerate().filter_map(|(index, entry)| {
             let entry = entry.as_ref()?;
-            Some((SocketKey { index: index as u32, generation: entry.generation }, entry))
+            Some((SocketKey::datagram(index as u32, entry.generation), entry))
         })
     }
 
@@ -83,7 +94,7 @@ impl Table {
             self.entries[free] = Some(entry);
         }
         self.readable(index);
-        SocketKey { index, generation }
+        SocketKey::datagram(index, generation)
     }
 
     /// Closes the socket that the machine calls `id`, and says which one it was.
@@ -115,7 +126,8 @@ impl Table {
 
     pub(super) fn index(&self, key: SocketKey) -> Option<u32> {
         let entry = self.entries.get(key.index as usize)?.as_ref()?;
-        (entry.generation == key.generation).then_some(key.index)
+        let is_it = key.transport == Transport::Udp && entry.generation == key.generation;
+        is_it.then_some(key.index)
     }
 
     /// The socket that a packet from `local` leaves through.

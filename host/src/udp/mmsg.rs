@@ -1,10 +1,10 @@
 //! Datagrams in batches on Linux: `recvmmsg` in, `sendmmsg` out, the error queue for ICMP.
 //!
-//! This is the only file of the crate with `unsafe` in it, and it is here because of two gaps:
-//! rustix's `sendmmsg` cannot choose a packet's source address (no `IP_PKTINFO`), without which a
-//! reply from a wildcard socket may leave from the wrong one, and `quinn-udp` makes a system call
-//! for every destination. A server answers many peers with one small packet each, so the system
-//! call is most of what a reply costs.
+//! Apart from `interfaces`, which lists addresses, this is the only file of the crate with `unsafe`
+//! in it, and it is here because of two gaps: rustix's `sendmmsg` cannot choose a packet's source
+//! address (no `IP_PKTINFO`), without which a reply from a wildcard socket may leave from the wrong
+//! one, and `quinn-udp` makes a system call for every destination. A server answers many peers with
+//! one small packet each, so the system call is most of what a reply costs.
 //!
 //! All memory that the kernel is shown is allocated once, when the driver is made.
 

@@ -40,6 +40,7 @@ pub(crate) enum Heard {
     Unreachable(Path, Unreachable),
     TooBig(Path, Option<u16>),
     Bound(SocketId, Result<SocketAddr, bradawl::machine::BindError>),
+    Connected(SocketId, Path),
     Closed(SocketId),
 }
 
@@ -65,6 +66,7 @@ impl Machine for Echo {
             HostInput::Unreachable { path, kind } => self.heard.push(Heard::Unreachable(path, kind)),
             HostInput::TooBig { path, mtu } => self.heard.push(Heard::TooBig(path, mtu)),
             HostInput::Bound { id, result } => self.heard.push(Heard::Bound(id, result)),
+            HostInput::Connected { id, path } => self.heard.push(Heard::Connected(id, path)),
             HostInput::Closed { id } => self.heard.push(Heard::Closed(id)),
             _ => {}
         }
@@ -109,7 +111,8 @@ pub(crate) fn bound(local: &str) -> (Driver<Echo>, SocketAddr) {
     (driver, address)
 }
 
-/// Says that all sockets are ready and turns until `done`, or fails after five seconds.
+/// Says that all sockets are readable, and those that wait for it writable, and turns until `done`, or
+/// fails after five seconds.
 pub(crate) fn turn_until(
     driver: &mut Driver<Echo>,
     sink: &mut impl Sink<usize>,
@@ -122,6 +125,9 @@ pub(crate) fn turn_until(
         let keys: Vec<_> = driver.sockets().map(|(key, _)| key).collect();
         for key in keys {
             driver.readable(key);
+            if driver.is_blocked(key) {
+                driver.writable(key);
+            }
         }
         let _ = driver.turn(sink);
     }

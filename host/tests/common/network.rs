@@ -3,10 +3,10 @@
 #![allow(dead_code, reason = "each test uses its part")]
 
 use std::io::Read as _;
+use std::os::fd::AsFd;
 use std::process::Command;
 use std::time::Duration;
 
-use bradawl_host::udp::Udp;
 use rustix::thread::{UnshareFlags, unshare_unsafe};
 use socket2::{Domain, SockRef, Socket, Type};
 
@@ -54,8 +54,8 @@ pub(crate) fn answer() {
 }
 
 /// Gives a socket so little room that a few packets fill it.
-pub(crate) fn narrow(udp: &Udp) {
-    SockRef::from(udp).set_send_buffer_size(8_000).expect("less room");
+pub(crate) fn narrow(socket: &impl AsFd) {
+    SockRef::from(socket).set_send_buffer_size(8_000).expect("less room");
 }
 
 /// Everything of IPv4 that arrives on this network, wherever it was going.
