@@ -242,9 +242,9 @@ fn the_default_gateways_and_our_addresses_are_what_the_system_has() {
     let commands = [
         "link set lo up",
         "link add lan type veth peer name far",
-        "link add down type veth peer name far-down",
+        "link add off type veth peer name far-off",
         "addr add 192.0.2.7/26 dev lan",
-        "addr add 192.0.2.200/32 dev down",
+        "addr add 192.0.2.200/32 dev off",
         "addr add 2001:db8::7/64 dev lan nodad",
         "link set lan up",
         "link set far up",
