@@ -68,8 +68,9 @@ pub trait Machine {
     /// What it tells the program around it.
     type Event;
 
-    /// Takes one datagram (or one framed message of a stream) that arrived at `path.local` from
-    /// `path.remote`. It cannot fail: whatever the network sends is somebody's normal day.
+    /// Takes one datagram (or one framed message of a stream, or whatever came of a stream that is not
+    /// framed) that arrived at `path.local` from `path.remote`. It cannot fail: whatever the network
+    /// sends is somebody's normal day.
     fn handle_input(&mut self, now: Instant, path: Path, meta: Meta, bytes: &[u8]) -> Verdict;
 
     /// Takes what the host has to say: answers to requests, socket errors, interface changes.
@@ -133,7 +134,8 @@ impl fmt::Display for Path {
 pub enum Transport {
     /// Datagrams.
     Udp,
-    /// A stream; a machine sees one framed message per call.
+    /// A stream; the host gives and takes its bytes in pieces as they come, and a small parent machine
+    /// makes of them one framed message per call.
     Tcp,
 }
 
@@ -363,6 +365,15 @@ pub enum HostRequest {
         /// Which one.
         id: SocketId,
     },
+    /// Let the packets that are sent from now on through a bound UDP socket pass fewer routers than
+    /// usual: the one at which the count is used up drops a packet, and may tell with
+    /// [`HostInput::Expired`]. Not answered.
+    Limit {
+        /// Which one.
+        id: SocketId,
+        /// The hop limit (IPv4: time to live) of each packet; 0 is the host's default again.
+        hops: u8,
+    },
 }
 
 /// What a host may say to its machine.
@@ -411,6 +422,14 @@ pub enum HostInput<'a> {
         path: Path,
         /// The largest IP packet that would have passed, where the host knows it.
         mtu: Option<u16>,
+    },
+    /// A packet had passed as many routers as it may ([`HostRequest::Limit`]) when it came to one more:
+    /// ICMP Time Exceeded. A hint that anyone on the path can forge; never proof.
+    Expired {
+        /// Where the packet was going.
+        path: Path,
+        /// The router that dropped it, by the address that it told us.
+        by: core::net::IpAddr,
     },
     /// The host's interfaces, all of them, whenever they change.
     Interfaces(&'a [Interface]),

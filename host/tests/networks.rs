@@ -14,8 +14,8 @@ use bradawl_host::driver::Driver;
 use bradawl_host::mediator::Plan;
 use bradawl_host::udp::BindOptions;
 use bradawl_host::{interfaces, routes, workers};
-use common::network::{self, Capture, FAR, answer, silent_link};
-use common::{Echo, Heard, bound, driver, request, turn_until};
+use common::network::{self, Capture, FAR, Router, answer, silent_link};
+use common::{Echo, Heard, Say, bound, driver, request, turn_until};
 use socket2::{Domain, Protocol, Socket, Type};
 
 fn socket(local: &str) -> (UdpSocket, SocketAddr) {
@@ -270,4 +270,117 @@ fn the_default_gateways_and_our_addresses_are_what_the_system_has() {
     let link_local = SocketAddrV6::new("fe80::1".parse().expect("an address"), 0, 0, lan.index);
     let expected = ["192.0.2.1:0", "192.0.2.2:0"].map(|text| text.parse().expect("an address"));
     assert_eq!(routes::gateways(), [expected[0], link_local.into(), expected[1]]);
+}
+
+/// Two routers in a row, and behind the second one a network with nobody in it.
+fn two_hops() -> Option<[Router; 2]> {
+    let (near, far) = (Router::new()?, Router::new()?);
+    let ours = [
+        format!("link add lan type veth peer name home netns {}", near.id),
+        "addr add 192.168.1.2/24 dev lan".to_owned(),
+        "addr add 2001:db8:1::2/64 dev lan nodad".to_owned(),
+        "link set lan up".to_owned(),
+        "route add default via 192.168.1.1".to_owned(),
+        "-6 route add default via 2001:db8:1::1".to_owned(),
+    ];
+    if !network::own(&["link set lo up"]) {
+        return None;
+    }
+    let theirs = [
+        "addr add 192.168.1.1/24 dev home",
+        "addr add 2001:db8:1::1/64 dev home nodad",
+        "addr add 100.64.0.2/10 dev wan",
+        "addr add 2001:db8:2::2/64 dev wan nodad",
+        "link set home up",
+        "link set wan up",
+        "route add default via 100.64.0.1",
+        "-6 route add default via 2001:db8:2::1",
+    ];
+    let carriers = [
+        "addr add 100.64.0.1/10 dev upper",
+        "addr add 2001:db8:2::1/64 dev upper nodad",
+        "link set upper up",
+        "link add out type veth peer name nobody",
+        "addr add 203.0.113.1/24 dev out",
+        "addr add 2001:db8:3::1/64 dev out nodad",
+        "link set out up",
+        "link set nobody up",
+        "route add 192.168.1.0/24 via 100.64.0.2",
+        "-6 route add 2001:db8:1::/64 via 2001:db8:2::2",
+    ];
+    let between = format!("link add wan type veth peer name upper netns {}", far.id);
+    if !network::run(&ours[0]) || !near.run(&between) {
+        println!("skipped: no pairs of virtual links");
+        return None;
+    }
+    for command in &ours[1..] {
+        assert!(network::run(command), "ip {command}");
+    }
+    for (router, commands) in [(&near, &theirs[..]), (&far, &carriers[..])] {
+        for command in commands {
+            assert!(router.run(command), "ip {command}");
+        }
+    }
+    Some([near, far])
+}
+
+#[test]
+fn a_packet_that_may_go_no_further_tells_by_whom_it_was_stopped() {
+    let Some(_routers) = two_hops() else { return };
+    for (local, remote, hops) in [
+        ("192.168.1.2:6001", "203.0.113.9:9", ["192.168.1.1", "100.64.0.1"]),
+        ("0.0.0.0:6002", "203.0.113.9:9", ["192.168.1.1", "100.64.0.1"]),
+        ("[2001:db8:1::2]:6003", "[2001:db8:3::9]:9", ["2001:db8:1::1", "2001:db8:2::1"]),
+        ("[::]:6004", "[2001:db8:3::9]:9", ["2001:db8:1::1", "2001:db8:2::1"]),
+    ] {
+        let mut driver = driver();
+        driver.machine_mut().requests.push_back(request(1, local));
+        let _ = driver.turn(&mut |_| {});
+        let port = local.rsplit_once(':').expect("a port").1.parse().expect("a port");
+        let remote: SocketAddr = remote.parse().expect("an address");
+        let ours = address(if remote.is_ipv4() { "192.168.1.2" } else { "2001:db8:1::2" });
+        let path = Path::udp(SocketAddr::new(ours, port), remote);
+        for (limit, by) in [(2, hops[1]), (1, hops[0])] {
+            driver.machine_mut().heard.clear();
+            driver.machine_mut().requests.push_back(HostRequest::Limit { id: SocketId(1), hops: limit });
+            driver.machine_mut().outgoing.push_back((path, b"how far?".to_vec()));
+            turn_until(&mut driver, &mut |_| {}, |driver| !driver.machine().heard.is_empty());
+            assert_eq!(driver.machine().heard, [Heard::Expired(path, address(by))], "{local}");
+        }
+
+        // Without the limit it gets to the second router itself, where nobody listens.
+        driver.machine_mut().heard.clear();
+        driver.machine_mut().requests.push_back(HostRequest::Limit { id: SocketId(1), hops: 0 });
+        let router = if remote.is_ipv4() { "203.0.113.1" } else { "2001:db8:3::1" };
+        let path = Path::udp(path.local, SocketAddr::new(address(router), 9));
+        driver.machine_mut().outgoing.push_back((path, b"all the way".to_vec()));
+        turn_until(&mut driver, &mut |_| {}, |driver| !driver.machine().heard.is_empty());
+        assert_eq!(driver.machine().heard, [Heard::Unreachable(path, Unreachable::Port)], "{local}");
+    }
+}
+
+#[test]
+fn packets_written_before_a_limit_are_not_limited() {
+    let Some(_routers) = two_hops() else { return };
+    let mut driver = driver();
+    driver.machine_mut().requests.push_back(request(1, "192.168.1.2:6001"));
+    let _ = driver.turn(&mut |_| {});
+    let local = "192.168.1.2:6001".parse().expect("an address");
+    let remote = |port| SocketAddr::new(address("203.0.113.9"), port);
+    let limit = |hops| HostRequest::Limit { id: SocketId(1), hops };
+    driver.machine_mut().script.extend([
+        Say::Ask(limit(2)),
+        Say::Send(Path::udp(local, remote(2)), b"two".to_vec()),
+        Say::Ask(limit(1)),
+        Say::Send(Path::udp(local, remote(1)), b"one".to_vec()),
+        // Nobody has this name: nothing happens.
+        Say::Ask(HostRequest::Limit { id: SocketId(4), hops: 2 }),
+    ]);
+    turn_until(&mut driver, &mut |_| {}, |driver| driver.machine().heard.len() == 3);
+    let expired = |port, by| Heard::Expired(Path::udp(local, remote(port)), address(by));
+    let heard = &driver.machine().heard[1..];
+    assert!(
+        heard.contains(&expired(1, "192.168.1.1")) && heard.contains(&expired(2, "100.64.0.1")),
+        "{heard:?}"
+    );
 }

@@ -375,6 +375,7 @@ impl<M: Machine> Driver<M> {
                 }
                 HostInput::Closed { id }
             }
+            HostRequest::Limit { id, hops } => return self.net.limit_hops(&mut self.machine, now, id, hops),
             HostRequest::Close { id } => {
                 if !self.net.streams.close(now, id) && self.net.close(&mut self.machine, now, id) {
                     // Whoever waits for the sockets has yet to let go of this one.

@@ -132,6 +132,16 @@ impl Net {
         hear_complaints(&self.table, socket, None, &mut self.counters, machine, now).network
     }
 
+    /// Lets packets of the socket that the machine calls `id` pass so many routers. Packets written
+    /// before go out first, as far as the socket takes them.
+    pub(super) fn limit_hops<M: Machine>(&mut self, machine: &mut M, now: Instant, id: SocketId, hops: u8) {
+        self.flush(machine, now);
+        if let Some(udp) = self.table.by_id(id) {
+            // A socket that cannot have it is one whose packets do not expire: nothing is promised.
+            let _ = udp.limit_hops(hops);
+        }
+    }
+
     /// Closes the socket that the machine calls `id`; whether there was one. Packets written before
     /// go out first, as far as the socket takes them.
     pub(super) fn close<M: Machine>(&mut self, machine: &mut M, now: Instant, id: SocketId) -> bool {
@@ -270,7 +280,7 @@ fn hear_complaints<M: Machine>(
     for _ in 0..COMPLAINTS {
         match udp::next_complaint(&entry.udp) {
             Ok(Some(Complaint::Own { mtu })) => heard.own = Some(mtu),
-            Ok(Some(Complaint::Network { local, remote, errno, mtu })) => {
+            Ok(Some(Complaint::Network { local, remote, errno, mtu, expired_by })) => {
                 counters.complaints += 1;
                 heard.network = true;
                 let Some(local) = local else { continue };
@@ -278,7 +288,11 @@ fn hear_complaints<M: Machine>(
                 heard.too_big |= failed
                     .zip(mtu)
                     .is_some_and(|(packet, mtu)| packet.path == path && packet.ip_len() > mtu.into());
-                machine.handle_host(now, verdict(path, Some(errno), mtu));
+                let input = match expired_by {
+                    Some(by) => HostInput::Expired { path, by },
+                    None => verdict(path, Some(errno), mtu),
+                };
+                machine.handle_host(now, input);
             }
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {}
             Ok(None) | Err(_) => break,

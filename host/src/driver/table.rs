@@ -97,6 +97,11 @@ impl Table {
         SocketKey::datagram(index, generation)
     }
 
+    /// The socket that the machine calls `id`.
+    pub(super) fn by_id(&self, id: SocketId) -> Option<&Udp> {
+        self.entries.iter().flatten().find(|entry| entry.id == Some(id)).map(|entry| &*entry.udp)
+    }
+
     /// Closes the socket that the machine calls `id`, and says which one it was.
     pub(super) fn close(&mut self, id: SocketId) -> Option<u32> {
         let found =

@@ -82,7 +82,24 @@ pub(super) struct Told {
 pub(super) struct Fault {
     pub(super) errno: i32,
     pub(super) origin: u8,
+    /// Type and code of the ICMP message, if it is one.
+    pub(super) icmp: (u8, u8),
     pub(super) info: u32,
+    /// Who sent the message.
+    pub(super) offender: Option<IpAddr>,
+}
+
+impl Fault {
+    /// Who found that the packet had been passed on often enough: ICMP type 11, code 0 (RFC 792), and
+    /// type 3, code 0 of ICMPv6 (RFC 4443 §3.3). The other code is about fragments.
+    pub(super) fn expired_by(&self) -> Option<IpAddr> {
+        let is_expired = match self.origin {
+            libc::SO_EE_ORIGIN_ICMP => self.icmp == (11, 0),
+            libc::SO_EE_ORIGIN_ICMP6 => self.icmp == (3, 0),
+            _ => false,
+        };
+        self.offender.filter(|_| is_expired)
+    }
 }
 
 /// Reads the control messages that came with a datagram. Those we do not know are skipped.
@@ -128,12 +145,14 @@ fn read_message(told: &mut Told, level: i32, kind: i32, body: &[u8]) {
     }
 }
 
-/// `ee_errno, ee_origin, ee_type, ee_code, ee_pad, ee_info, ee_data`.
+/// `ee_errno, ee_origin, ee_type, ee_code, ee_pad, ee_info, ee_data`, then the offender's address.
 fn read_fault(body: &[u8]) -> Option<Fault> {
     Some(Fault {
         errno: i32::from_ne_bytes(field(body, 0)?),
         origin: *body.get(4)?,
+        icmp: (*body.get(5)?, *body.get(6)?),
         info: u32::from_ne_bytes(field(body, 8)?),
+        offender: body.get(16..).and_then(read_name).map(|address| address.ip()),
     })
 }
 
@@ -238,6 +257,30 @@ mod tests {
         let told = read_control(&control[..used]);
         assert_eq!(told.local, Some("2001:db8::7".parse().expect("an address")));
         assert_eq!(told.traffic_class, 0b10);
+    }
+
+    #[test]
+    fn only_a_packet_that_was_passed_on_too_often_has_expired() {
+        let mut body = [0; 44];
+        let mut name = [0; NAME];
+        write_name(&mut name, &"192.0.2.1:0".parse().expect("an address"));
+        body[16..].copy_from_slice(&name);
+        let by = Some("192.0.2.1".parse().expect("an address"));
+        for (origin, kind, code, expected) in [
+            (libc::SO_EE_ORIGIN_ICMP, 11, 0, by),
+            (libc::SO_EE_ORIGIN_ICMP, 11, 1, None),
+            (libc::SO_EE_ORIGIN_ICMP, 3, 0, None),
+            (libc::SO_EE_ORIGIN_ICMP6, 3, 0, by),
+            (libc::SO_EE_ORIGIN_ICMP6, 3, 1, None),
+            (libc::SO_EE_ORIGIN_ICMP6, 11, 0, None),
+            (libc::SO_EE_ORIGIN_LOCAL, 11, 0, None),
+        ] {
+            (body[4], body[5], body[6]) = (origin, kind, code);
+            assert_eq!(read_fault(&body).expect("whole").expired_by(), expected, "{origin} {kind} {code}");
+        }
+        (body[4], body[5], body[6]) = (libc::SO_EE_ORIGIN_ICMP, 11, 0);
+        assert_eq!(read_fault(&body[..16]).expect("whole").expired_by(), None, "by nobody");
+        assert_eq!(read_fault(&body[..6]), None);
     }
 
     #[test]

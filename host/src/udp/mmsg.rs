@@ -288,7 +288,13 @@ pub(crate) fn next_complaint(udp: &Udp) -> io::Result<Option<Complaint>> {
             let remote = ancillary::read_name(name).ok_or(io::ErrorKind::InvalidData)?;
             // About an ICMP message the kernel does not work out an address to answer from.
             let local = udp.local_for(told.destination, told.interface);
-            Ok(Some(Complaint::Network { local, remote, errno: fault.errno, mtu }))
+            Ok(Some(Complaint::Network {
+                local,
+                remote,
+                errno: fault.errno,
+                mtu,
+                expired_by: fault.expired_by(),
+            }))
         }
         _ => Err(io::ErrorKind::InvalidData.into()),
     }

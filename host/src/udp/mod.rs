@@ -103,6 +103,17 @@ impl Udp {
         SockRef::from(&self.socket).set_reuse_port(true)
     }
 
+    /// How many routers a packet may pass, the last of which drops it; 0 is the system's default.
+    pub(crate) fn limit_hops(&self, hops: u8) -> io::Result<()> {
+        let socket = SockRef::from(&self.socket);
+        // -1 asks for the default.
+        let hops = if hops == 0 { u32::MAX } else { hops.into() };
+        match self.bound {
+            SocketAddr::V4(_) => socket.set_ttl_v4(hops),
+            SocketAddr::V6(_) => socket.set_unicast_hops_v6(hops),
+        }
+    }
+
     /// Whether a packet from `local` leaves through this socket.
     pub(crate) fn serves(&self, local: &SocketAddr) -> bool {
         if self.wildcard {
@@ -245,6 +256,8 @@ pub(crate) enum Complaint {
         remote: SocketAddr,
         errno: i32,
         mtu: Option<u16>,
+        /// The router whose patience the packet's hop limit was too short for.
+        expired_by: Option<IpAddr>,
     },
     /// Our own kernel, about the packet of the call that has just failed. It does not say which
     /// path that was to take; whoever made the call knows.

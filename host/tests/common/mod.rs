@@ -5,7 +5,7 @@
 #[cfg(target_os = "linux")]
 pub(crate) mod network;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use bradawl::machine::{
@@ -22,6 +22,8 @@ use std::collections::VecDeque;
 pub(crate) struct Echo {
     pub(crate) outgoing: VecDeque<(Path, Vec<u8>)>,
     pub(crate) requests: VecDeque<HostRequest>,
+    /// Said in this order, before anything else.
+    pub(crate) script: VecDeque<Say>,
     /// Asked as soon as something has arrived.
     pub(crate) requests_on_arrival: VecDeque<HostRequest>,
     pub(crate) heard: Vec<Heard>,
@@ -34,11 +36,18 @@ pub(crate) struct Echo {
     pub(crate) forward: Option<(&'static [u8], u8)>,
 }
 
+/// What the machine says to its host.
+pub(crate) enum Say {
+    Ask(HostRequest),
+    Send(Path, Vec<u8>),
+}
+
 /// The host inputs that the tests look at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Heard {
     Unreachable(Path, Unreachable),
     TooBig(Path, Option<u16>),
+    Expired(Path, IpAddr),
     Bound(SocketId, Result<SocketAddr, bradawl::machine::BindError>),
     Connected(SocketId, Path),
     Closed(SocketId),
@@ -65,6 +74,7 @@ impl Machine for Echo {
         match input {
             HostInput::Unreachable { path, kind } => self.heard.push(Heard::Unreachable(path, kind)),
             HostInput::TooBig { path, mtu } => self.heard.push(Heard::TooBig(path, mtu)),
+            HostInput::Expired { path, by } => self.heard.push(Heard::Expired(path, by)),
             HostInput::Bound { id, result } => self.heard.push(Heard::Bound(id, result)),
             HostInput::Connected { id, path } => self.heard.push(Heard::Connected(id, path)),
             HostInput::Closed { id } => self.heard.push(Heard::Closed(id)),
@@ -73,6 +83,11 @@ impl Machine for Echo {
     }
 
     fn poll_output(&mut self, now: Instant, buf: &mut [u8]) -> Output<usize> {
+        match self.script.pop_front() {
+            Some(Say::Ask(request)) => self.requests.push_front(request),
+            Some(Say::Send(path, bytes)) => self.outgoing.push_front((path, bytes)),
+            None => {}
+        }
         if let Some(request) = self.requests.pop_front() {
             return Output::Host(request);
         }

@@ -5,9 +5,10 @@
 use std::io::Read as _;
 use std::os::fd::AsFd;
 use std::process::Command;
+use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
-use rustix::thread::{UnshareFlags, unshare_unsafe};
+use rustix::thread::{UnshareFlags, gettid, unshare_unsafe};
 use socket2::{Domain, SockRef, Socket, Type};
 
 /// Moves this thread, and with it the sockets that it opens from now on, into a network namespace of
@@ -26,6 +27,43 @@ pub(crate) fn own(commands: &[&str]) -> bool {
         }
         done
     })
+}
+
+/// A network of its own with a thread in it, for as long as this lives.
+pub(crate) struct Router {
+    /// What `ip link set … netns` calls it.
+    pub(crate) id: String,
+    commands: Sender<(String, Sender<bool>)>,
+}
+
+impl Router {
+    /// One that passes packets on; `None` where there can be none.
+    pub(crate) fn new() -> Option<Self> {
+        let (commands, wanted) = channel::<(String, Sender<bool>)>();
+        let (tell, told) = channel();
+        std::thread::spawn(move || {
+            let forwards = ["ipv4/ip_forward", "ipv6/conf/all/forwarding"];
+            let ready = own(&["link set lo up"])
+                && forwards.iter().all(|name| {
+                    let done = std::fs::write(format!("/proc/sys/net/{name}"), "1");
+                    done.inspect_err(|error| println!("skipped: {name}: {error}")).is_ok()
+                });
+            let id = ready.then(|| gettid().as_raw_nonzero().to_string());
+            let _ = tell.send(id);
+            for (command, done) in wanted {
+                let _ = done.send(run(&command));
+            }
+        });
+        let id = told.recv().ok().flatten()?;
+        Some(Self { id, commands })
+    }
+
+    /// Runs `ip` with these words there.
+    pub(crate) fn run(&self, command: &str) -> bool {
+        let (done, is_done) = channel();
+        self.commands.send((command.to_owned(), done)).expect("it waits for commands");
+        is_done.recv().expect("it answers")
+    }
 }
 
 /// Runs `ip` with these words in this thread's network; whether it went well.

@@ -215,6 +215,7 @@ impl World {
                 }
             }
             HostRequest::Connect { id: socket, local, remote } => self.connect(id, socket, local, remote),
+            HostRequest::Limit { .. } => {}
             HostRequest::Close { id: socket } => {
                 if !self.host_mut(id).sockets.close(socket) {
                     self.close_stream(id, socket);
