@@ -1,5 +1,7 @@
 //! A packet on its way through the simulated network.
 
+use core::net::IpAddr;
+
 use bradawl::machine::{Ecn, Path, Unreachable};
 use bradawl::wire::demux;
 use bradawl::wire::stun::{Class, Message, Method};
@@ -17,7 +19,8 @@ pub(crate) struct Packet {
     pub(crate) flow: Flow,
     pub(crate) body: Body,
     pub(crate) ecn: Option<Ecn>,
-    /// How many more networks it may cross.
+    /// How many more gateways it may come to; the last of them drops it. No part of the digest, for
+    /// every gateway changes it.
     pub(crate) hops: u8,
     /// Who sent it, and as what: the truth that no NAT can rewrite.
     pub(crate) origin: Option<(HostId, Path)>,
@@ -39,7 +42,13 @@ pub(crate) enum Body {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Grief {
     Unreachable(Unreachable),
-    TooBig { mtu: u16 },
+    TooBig {
+        mtu: u16,
+    },
+    /// It had passed as many gateways as it may when it came to the one with this address.
+    Expired {
+        by: IpAddr,
+    },
 }
 
 /// Which host of a world.
@@ -47,8 +56,8 @@ pub(crate) enum Grief {
 pub struct HostId(pub(crate) u32);
 
 impl Packet {
-    /// How many networks a packet crosses at most.
-    const HOPS: u8 = 32;
+    /// The hop limit of a packet whose sender has not chosen one (RFC 1700).
+    pub(crate) const HOPS: u8 = 64;
 
     pub(crate) fn new(id: u64, flow: Flow, body: Body) -> Self {
         Self { id, flow, body, ecn: None, hops: Self::HOPS, origin: None }
@@ -85,6 +94,7 @@ impl Packet {
                 () => "tcp data",
             },
             Body::Error { what: Grief::TooBig { .. }, .. } => "icmp too big",
+            Body::Error { what: Grief::Expired { .. }, .. } => "icmp time exceeded",
             Body::Error { what: Grief::Unreachable(kind), .. } => match kind {
                 Unreachable::Port => "icmp port unreachable",
                 Unreachable::Host => "icmp host unreachable",

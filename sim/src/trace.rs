@@ -116,7 +116,7 @@ pub enum Drop {
     /// The host is off or asleep.
     #[error("host down")]
     HostDown,
-    /// It went round in circles.
+    /// It had passed as many gateways as it may.
     #[error("too many hops")]
     Hops,
 }

@@ -54,6 +54,14 @@ impl Range {
         if address.is_ipv4() { self.v4.bits() } else { 64 }
     }
 
+    /// The address of its gateway in it, of the family of `other`: one that no host ever gets.
+    pub(super) fn router(&self, other: IpAddr) -> Option<IpAddr> {
+        match other {
+            IpAddr::V4(_) => self.v4.host(0).map(IpAddr::V4),
+            IpAddr::V6(_) => self.v6.map(|net| IpAddr::V6(Ipv6Addr::from_bits(net.to_bits() | 1))),
+        }
+    }
+
     /// Keeps an address that somebody chose from being handed out; false if it is taken.
     pub(super) fn reserve(&mut self, address: IpAddr) -> bool {
         self.taken.insert(address)

@@ -107,6 +107,7 @@ impl World {
             let told = match what {
                 Grief::Unreachable(kind) => Told::Unreachable(path, kind),
                 Grief::TooBig { mtu } => Told::TooBig(path, mtu),
+                Grief::Expired { by } => Told::Expired(path, by),
             };
             self.tell(id, told.as_input());
         }
@@ -215,7 +216,7 @@ impl World {
                 }
             }
             HostRequest::Connect { id: socket, local, remote } => self.connect(id, socket, local, remote),
-            HostRequest::Limit { .. } => {}
+            HostRequest::Limit { id: socket, hops } => self.host_mut(id).sockets.limit_hops(socket, hops),
             HostRequest::Close { id: socket } => {
                 if !self.host_mut(id).sockets.close(socket) {
                     self.close_stream(id, socket);
@@ -256,6 +257,7 @@ impl World {
         let flow = crate::nat::Flow::udp(path.local, path.remote);
         let mut packet = Packet::new(self.next_packet_id(), flow, Body::Datagram(bytes));
         packet.ecn = ecn;
+        packet.hops = self.hosts[id.0 as usize].sockets.hops(path.local).unwrap_or(Packet::HOPS);
         packet.origin = Some((id, path));
         self.check.sends(self.now, id, path);
         self.send_packet(id, packet);

@@ -202,7 +202,7 @@ impl World {
         if kind != 0 {
             packet.id = self.next_packet_id();
         }
-        packet.hops = 32;
+        packet.hops = Packet::HOPS;
         // Whatever it says, its sender is nobody whose path anybody uses.
         packet.origin = None;
         self.at_network(Self::INTERNET, Box::new(packet));

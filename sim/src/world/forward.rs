@@ -1,6 +1,8 @@
 //! What becomes of a packet on its way: from network to gateway to network, over the links between, until
 //! a host gets it or it ends somewhere. Whoever drops it may tell its sender by ICMP.
 
+use core::net::IpAddr;
+
 use bradawl::machine::Unreachable;
 use bradawl::time::{Duration, Instant};
 
@@ -29,11 +31,7 @@ pub(super) enum Way {
 
 impl World {
     /// A packet is in a network.
-    pub(super) fn at_network(&mut self, at: NetworkId, mut packet: Box<Packet>) {
-        packet.hops = packet.hops.saturating_sub(1);
-        if packet.hops == 0 {
-            return self.drop_packet(self.network(at).place, &packet, Drop::Hops);
-        }
+    pub(super) fn at_network(&mut self, at: NetworkId, packet: Box<Packet>) {
         let flow = packet.flow;
         match self.next(at, flow.destination.ip()) {
             Next::To(Owner::Host(host, port)) => self.carry(Way::ToHost(host, port), packet, flow, at),
@@ -53,13 +51,24 @@ impl World {
 
     /// A packet goes through the gateway of the network it is in, outwards.
     fn out_of_network(&mut self, inside: NetworkId, mut packet: Box<Packet>) {
-        let now = self.now;
+        let (now, sent_as) = (self.now, packet.flow);
+        // Before the NAT has a look at it: what goes no further leaves no mapping.
+        let by = self.network(inside).range.router(sent_as.source.ip());
+        if !self.passes_on(inside, inside, &mut packet, sent_as, by) {
+            return;
+        }
         let Some(uplink) = self.networks[inside.0 as usize].gateway.as_deref_mut() else { return };
-        let (place, sent_as) = (uplink.place, packet.flow);
-        if let Body::Error { offending, .. } = &mut packet.body {
+        let place = uplink.place;
+        if let Body::Error { offending, what } = &mut packet.body {
             let Some(outer) = uplink.error_outbound(now, *offending) else {
                 return self.drop_packet(place, &packet, Drop::Nat(Dropped::NoMapping));
             };
+            // Outside, what a private address says comes from the NAT (RFC 5508 §4.2).
+            if let Grief::Expired { by } = what
+                && outer != *offending
+            {
+                *by = outer.destination.ip();
+            }
             *offending = outer;
             packet.flow = Flow::udp(outer.destination, sent_as.destination);
             return self.carry(Way::OutOf(inside), packet, sent_as, inside);
@@ -90,15 +99,20 @@ impl World {
     /// A packet has come to the gateway of a network from outside.
     pub(super) fn enter_network(&mut self, inside: NetworkId, mut packet: Box<Packet>) {
         let now = self.now;
+        let router = self.network(inside).range.router(packet.flow.destination.ip());
         let Some(uplink) = self.uplink(inside) else { return };
         let (place, outside, sent_as) = (uplink.place, uplink.outside, packet.flow);
+        let by = uplink.outside_address(sent_as.destination.ip()).or(router);
         if let Body::Error { offending, .. } = &mut packet.body {
             let Some(inner) = uplink.error_inbound(now, *offending) else {
                 return self.drop_packet(place, &packet, Drop::Nat(Dropped::NoMapping));
             };
             *offending = inner;
             packet.flow = Flow::udp(sent_as.source, inner.source);
-            return self.at_network(inside, packet);
+            if self.passes_on(inside, outside, &mut packet, sent_as, by) {
+                self.at_network(inside, packet);
+            }
+            return;
         }
         match uplink.inbound(now, sent_as) {
             Err((why, is_told)) => return self.refuse(outside, place, &packet, why, is_told),
@@ -108,7 +122,34 @@ impl World {
                 packet.flow = flow;
             }
         }
-        self.at_network(inside, packet);
+        // After the NAT: what it has no mapping for is for the gateway itself, and comes to its end there.
+        if self.passes_on(inside, outside, &mut packet, sent_as, by) {
+            self.at_network(inside, packet);
+        }
+    }
+
+    /// Whether the gateway of `inside` passes a packet on. If it has passed as many as it may already, its
+    /// sender is told so by the address `by`, in the network `told_in` that it came from, where it was
+    /// `sent_as` (RFC 792, RFC 4443 §3.3).
+    fn passes_on(
+        &mut self,
+        inside: NetworkId,
+        told_in: NetworkId,
+        packet: &mut Packet,
+        sent_as: Flow,
+        by: Option<IpAddr>,
+    ) -> bool {
+        packet.hops = packet.hops.saturating_sub(1);
+        if packet.hops > 0 {
+            return true;
+        }
+        let network = self.network(inside);
+        let place = network.gateway.as_ref().map_or(network.place, |uplink| uplink.place);
+        self.drop_packet(place, packet, Drop::Hops);
+        if let Some(by) = by {
+            self.complain(told_in, packet, sent_as, Grief::Expired { by });
+        }
+        false
     }
 
     /// Over a link, to whatever comes then. A packet that is too big was `sent_as` in the network

@@ -94,6 +94,7 @@ pub(super) struct Port {
 pub(super) enum Told {
     Unreachable(Path, Unreachable),
     TooBig(Path, u16),
+    Expired(Path, IpAddr),
     Interfaces(Vec<Interface>),
     ClockJumped(Duration),
 }
@@ -103,6 +104,7 @@ impl Told {
         match self {
             Self::Unreachable(path, kind) => HostInput::Unreachable { path: *path, kind: *kind },
             Self::TooBig(path, mtu) => HostInput::TooBig { path: *path, mtu: Some(*mtu) },
+            Self::Expired(path, by) => HostInput::Expired { path: *path, by: *by },
             Self::Interfaces(interfaces) => HostInput::Interfaces(interfaces),
             Self::ClockJumped(by) => HostInput::ClockJumped(*by),
         }

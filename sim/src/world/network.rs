@@ -90,6 +90,12 @@ impl Uplink {
         self.nat.as_mut().filter(|_| ip.is_ipv4())
     }
 
+    /// Its address in the network outside, which a packet to `ip` came to. Where nothing is translated
+    /// it has none there.
+    pub(super) fn outside_address(&mut self, ip: IpAddr) -> Option<IpAddr> {
+        self.nat_for(ip).filter(|nat| nat.owns(ip)).map(|_| ip)
+    }
+
     /// A packet from inside.
     pub(super) fn outbound(&mut self, now: Instant, flow: Flow) -> Result<Passed, (Drop, bool)> {
         self.wall.outbound(now, flow).map_err(blocked)?;

@@ -12,6 +12,8 @@ use super::host::Host;
 pub(super) struct Sockets {
     open: BTreeSet<(bool, SocketAddr)>,
     by_id: BTreeMap<SocketId, (Transport, SocketAddr)>,
+    /// The hop limits of those UDP sockets that have one of their own.
+    limits: BTreeMap<SocketAddr, u8>,
 }
 
 impl Sockets {
@@ -31,8 +33,25 @@ impl Sockets {
         }
     }
 
+    /// How many gateways the packets of a socket may come to; 0 is what it was at first.
+    pub(super) fn limit_hops(&mut self, id: SocketId, hops: u8) {
+        match self.by_id.get(&id) {
+            Some(&(Transport::Udp, address)) if hops > 0 => drop(self.limits.insert(address, hops)),
+            Some((Transport::Udp, address)) => drop(self.limits.remove(address)),
+            _ => {}
+        }
+    }
+
+    /// The hop limit of packets from this address, if it is not the usual one.
+    pub(super) fn hops(&self, address: SocketAddr) -> Option<u8> {
+        self.limits.get(&address).copied()
+    }
+
     pub(super) fn close(&mut self, id: SocketId) -> bool {
         let Some((transport, address)) = self.by_id.remove(&id) else { return false };
+        if transport == Transport::Udp {
+            self.limits.remove(&address);
+        }
         self.open.remove(&(transport == Transport::Tcp, address))
     }
 }

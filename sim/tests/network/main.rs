@@ -5,6 +5,7 @@ mod support;
 
 mod grief;
 mod hairpin;
+mod hops;
 mod links;
 mod routing;
 

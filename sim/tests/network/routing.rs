@@ -9,7 +9,7 @@ use bradawl_sim::link::Quality;
 use bradawl_sim::program::Policy;
 use bradawl_sim::scenario::{CARRIER, HOME};
 use bradawl_sim::trace::{Drop, What};
-use bradawl_sim::world::{HostId, HostSetup, Keep, NetworkId, NetworkSetup, World};
+use bradawl_sim::world::{HostId, HostSetup, Keep, NetworkSetup, World};
 
 use super::support::{Actor, Told, actor, carrier, heard, known, nat, network, send, told};
 use super::{arrives, between, full_cone, nested, seen_by};
@@ -215,25 +215,6 @@ fn no_route_is_silence_on_the_internet_and_an_error_at_home() {
     let trace = world.finish().trace;
     let dropped = trace.records.iter().filter(|record| record.what == What::Dropped(Drop::NoRoute));
     assert_eq!(dropped.count(), 2);
-}
-
-/// Networks are a tree, so nothing goes round in circles; but a way can be too long.
-#[test]
-fn a_packet_crosses_thirty_networks_and_no_more() {
-    for (depth, passes) in [(29, true), (31, false)] {
-        let mut world = World::keeping(1, Keep::Everything);
-        let server = actor(&mut world, "server", World::INTERNET);
-        let inside = (0..depth).fold(World::INTERNET, |outside: NetworkId, _| {
-            network(&mut world, "one more", outside, Gateway::OPEN)
-        });
-        let alice = actor(&mut world, "alice", inside);
-        world.run_for(Duration::ZERO);
-        let path = between(&world, alice, server);
-        assert_eq!(arrives(&mut world, alice, path, server).is_some(), passes);
-        let trace = world.finish().trace;
-        let ended = trace.records.iter().any(|record| record.what == What::Dropped(Drop::Hops));
-        assert_eq!(ended, !passes);
-    }
 }
 
 #[test]

@@ -4,7 +4,7 @@
 #![allow(dead_code, reason = "each test uses a part of it")]
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU16;
 
 use bradawl::machine::{
@@ -46,6 +46,7 @@ pub(crate) enum Told {
     Closed(SocketId),
     Unreachable(Path, Unreachable),
     TooBig(Path, Option<u16>),
+    Expired(Path, IpAddr),
     Interfaces(usize),
     ClockJumped(Duration),
 }
@@ -121,6 +122,7 @@ impl Machine for Actor {
             HostInput::Closed { id } => Told::Closed(id),
             HostInput::Unreachable { path, kind } => Told::Unreachable(path, kind),
             HostInput::TooBig { path, mtu } => Told::TooBig(path, mtu),
+            HostInput::Expired { path, by } => Told::Expired(path, by),
             HostInput::Interfaces(interfaces) => Told::Interfaces(interfaces.len()),
             HostInput::ClockJumped(by) => Told::ClockJumped(by),
             other => panic!("a host says something new: {other:?}"),
