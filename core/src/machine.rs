@@ -424,7 +424,8 @@ pub enum HostInput<'a> {
         mtu: Option<u16>,
     },
     /// A packet had passed as many routers as it may ([`HostRequest::Limit`]) when it came to one more:
-    /// ICMP Time Exceeded. A hint that anyone on the path can forge; never proof.
+    /// ICMP Time Exceeded. A hint that anyone on the path can forge; never proof. Not every host hears
+    /// of such things.
     Expired {
         /// Where the packet was going.
         path: Path,

@@ -74,14 +74,16 @@ pub fn run<M: Machine>(
     }
 }
 
-/// Watches for writability those sockets that refuse packets, and no others.
+/// Watches for writability those sockets that refuse packets, and no others. One that only waits for
+/// that and has been read to its end would be readable for ever.
 fn watch_writers<'a, M: Machine>(
     driver: &Driver<M>,
     sockets: &'a [(SocketKey, Handle)],
     watched: &mut [PollFd<'a>],
 ) {
     for (watch, (key, socket)) in watched.iter_mut().zip(sockets) {
-        let flags = if driver.is_blocked(*key) { INCOMING.union(PollFlags::OUT) } else { INCOMING };
+        let incoming = if driver.is_ended(*key) { PollFlags::empty() } else { INCOMING };
+        let flags = if driver.is_blocked(*key) { incoming.union(PollFlags::OUT) } else { incoming };
         *watch = PollFd::new(socket, flags);
     }
 }

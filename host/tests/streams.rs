@@ -327,8 +327,11 @@ fn what_is_to_be_forwarded_goes_to_a_connection_too() {
 struct Caller {
     request: Option<HostRequest>,
     outgoing: Vec<u8>,
+    written: usize,
     path: Option<Path>,
     heard: usize,
+    polls: usize,
+    /// Dropped at the end of the connection.
     done: Option<workers::Stop>,
 }
 
@@ -359,14 +362,30 @@ impl bradawl::machine::Machine for Caller {
         if let Some(request) = self.request.take() {
             return bradawl::machine::Output::Host(request);
         }
-        let Some(path) = self.path.filter(|_| !self.outgoing.is_empty()) else {
+        self.polls += 1;
+        let rest = &self.outgoing[self.written..];
+        let Some(path) = self.path.filter(|_| !rest.is_empty()) else {
             return bradawl::machine::Output::Idle(None);
         };
-        let len = self.outgoing.len().min(20_000);
-        buf[..len].copy_from_slice(&self.outgoing[..len]);
-        self.outgoing.drain(..len);
+        let len = rest.len().min(20_000);
+        buf[..len].copy_from_slice(&rest[..len]);
+        self.written += len;
         bradawl::machine::Output::Transmit { path, len, segment: None, ecn: None }
     }
+}
+
+/// A driver on its way to `remote` with so many bytes.
+fn caller(remote: SocketAddr, len: usize, done: Option<workers::Stop>) -> Driver<Caller> {
+    let caller = Caller {
+        request: Some(connect(ID, "127.0.0.1:0", remote)),
+        outgoing: pattern(len),
+        written: 0,
+        path: None,
+        heard: 0,
+        polls: 0,
+        done,
+    };
+    Driver::new(caller, Limits { backlog: 32 << 20, ..Limits::default() })
 }
 
 #[test]
@@ -380,15 +399,31 @@ fn a_thread_that_only_waits_is_woken_for_everything() {
         all
     });
     let (stop, stopped) = workers::stop().expect("a pipe");
-    let caller = Caller {
-        request: Some(connect(ID, "127.0.0.1:0", remote)),
-        outgoing: pattern(3_000_000),
-        path: None,
-        heard: 0,
-        done: Some(stop),
-    };
-    let mut driver = Driver::new(caller, Limits { backlog: 4 << 20, ..Limits::default() });
+    let mut driver = caller(remote, 3_000_000, Some(stop));
     workers::run(&mut driver, &mut |_| {}, &stopped).expect("it can wait");
-    assert_eq!(peer.join().expect("no panic"), pattern(3_000_000));
+    assert!(peer.join().expect("no panic") == pattern(3_000_000));
     assert_eq!(driver.machine().heard, 3_000_000);
+}
+
+#[test]
+fn a_thread_rests_while_what_is_left_cannot_be_sent() {
+    const LEN: usize = 20_000_000;
+    let (listener, remote) = listener("127.0.0.1:0");
+    let (stop, stopped) = workers::stop().expect("a pipe");
+    let peer = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("a connection");
+        let mut all = vec![0];
+        stream.read_exact(&mut all).expect("the first byte: it is writing");
+        stream.shutdown(Shutdown::Write).expect("half closed");
+        // Long enough for very many turns, were there any.
+        std::thread::sleep(Duration::from_millis(200));
+        stream.read_to_end(&mut all).expect("all of it");
+        drop(stop);
+        all
+    });
+    let mut driver = caller(remote, LEN, None);
+    workers::run(&mut driver, &mut |_| {}, &stopped).expect("it can wait");
+    assert!(peer.join().expect("no panic") == pattern(LEN));
+    let polls = driver.machine().polls;
+    assert!(polls < LEN / 20_000 + 2_000, "{polls} times");
 }

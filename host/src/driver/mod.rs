@@ -188,6 +188,12 @@ impl<M: Machine> Driver<M> {
         entry.is_some_and(|entry| entry.blocked)
     }
 
+    /// Whether nothing more can come from this socket, which only waits to be rid of its last bytes.
+    /// Such a one is readable for good: who asks again and again must not watch it for that.
+    pub fn is_ended(&self, key: SocketKey) -> bool {
+        self.net.streams.index(key).is_some_and(|index| self.net.streams.is_ended(index))
+    }
+
     /// Changes whenever a socket was opened or closed, and [`Driver::sockets`] should be asked again.
     pub fn sockets_version(&self) -> u64 {
         // Both only grow.

@@ -129,6 +129,11 @@ impl Streams {
         self.peek(index).is_some_and(|connection| connection.blocked)
     }
 
+    /// Whether there is nothing more to be read.
+    pub(super) fn is_ended(&self, index: u32) -> bool {
+        self.peek(index).is_some_and(|connection| connection.ended)
+    }
+
     /// Whether any waits to become writable.
     pub(super) fn want_write(&self) -> bool {
         self.blocked > 0

@@ -106,7 +106,7 @@ impl Udp {
     /// How many routers a packet may pass, the last of which drops it; 0 is the system's default.
     pub(crate) fn limit_hops(&self, hops: u8) -> io::Result<()> {
         let socket = SockRef::from(&self.socket);
-        // -1 asks for the default.
+        // -1 asks for the default; over IPv4 some systems take it for 255, which is as good.
         let hops = if hops == 0 { u32::MAX } else { hops.into() };
         match self.bound {
             SocketAddr::V4(_) => socket.set_ttl_v4(hops),
