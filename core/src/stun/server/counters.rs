@@ -72,6 +72,10 @@ outcomes! {
     BadRequest = "bad-request";
     /// Answered with 420.
     UnknownAttributes = "unknown-attributes";
+    /// Left to the partner, who is to answer from the other IP address.
+    HandedOver = "handed-over";
+    /// The partner's: its client is answered in its place.
+    TakenOver = "taken-over";
     /// Dropped: its network asks too often.
     RateLimited = "rate-limited";
     /// Dropped: too many answers wait to be polled.
@@ -82,6 +86,8 @@ outcomes! {
     WrongFingerprint = "wrong-fingerprint";
     /// Dropped: an RFC 3489 client wants an answer from an address that we do not have.
     NoAlternate = "no-alternate";
+    /// Dropped: a hand-over that is not from the partner, not sealed by it, or not for us.
+    BadHandOver = "bad-hand-over";
     /// Left to others: a response or an indication.
     NotARequest = "not-a-request";
     /// Left to others: a request for something else than a binding.
@@ -103,9 +109,12 @@ outcomes! {
 }
 
 impl Outcome {
-    /// Whether it was answered, be it with an error.
+    /// Whether it was answered, be it with an error, or by the partner.
     pub const fn is_answer(self) -> bool {
-        matches!(self, Self::Success | Self::BadRequest | Self::UnknownAttributes)
+        matches!(
+            self,
+            Self::Success | Self::BadRequest | Self::UnknownAttributes | Self::HandedOver | Self::TakenOver
+        )
     }
 
     /// Whether another machine on the same socket may still want the datagram.

@@ -14,19 +14,35 @@
 //! RESPONSE-ORIGIN and OTHER-ADDRESS come on top and CHANGE-REQUEST and PADDING are honoured (RFC
 //! 5780 §6); RESPONSE-PORT never is, because it sends traffic where somebody else says.
 //!
-//! The server keeps no state per client but the rate table, which has a fixed size. Nothing is
-//! allocated after construction.
+//! Whoever sends HELP gets HELP back, 16 bytes more in both: at which other port we are, and what it
+//! takes to be answered once more, later ([`MAX_LATE`]). A server with one IP address still honours
+//! CHANGE-REQUEST for the port ([`Ports`]); two servers can be each other's second IP address
+//! ([`Alternate::of_partner`]).
+//!
+//! The server keeps no state per client but the rate table, which has a fixed size, and the late
+//! answers that were asked for. But for these nothing is allocated after construction.
 
+mod addresses;
+mod answer;
 mod counters;
+mod late;
+mod partner;
 mod rate;
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::convert::Infallible;
 use core::fmt;
-use core::net::SocketAddr;
+use core::net::IpAddr;
 
+use addresses::Addresses;
+pub use addresses::{Alternate, Ports};
+use answer::{Answer, Body, Helping, MAX_PADDING, Pen};
 pub use counters::{Counters, Outcome};
+use late::Late;
+pub use late::{LATE_ANSWERS, LATE_GAP, MAX_LATE, MAX_LATE_PER_NETWORK};
+pub use partner::MAX_HAND_OVERS;
+use partner::Partner;
 pub use rate::RateLimit;
 use rate::RateTable;
 
@@ -34,19 +50,12 @@ use crate::machine::{HostInput, MIN_BUFFER, Machine, Meta, Output, Path, Transpo
 use crate::rng::Rng;
 use crate::time::Instant;
 use crate::wire::demux::Protocol;
-use crate::wire::stun::attr::{
-    ChangeRequest, ChangedAddress, ErrorCode, Kind, MappedAddress, OtherAddress, Padding, ResponseOrigin,
-    SourceAddress, UnknownAttributes, XorMappedAddress,
-};
-use crate::wire::stun::{Class, Malformed, Message, Method, NoRoom, TransactionId, Writer};
+use crate::wire::stun::attr::{ChangeRequest, Help, Kind};
+use crate::wire::stun::{Class, Key, Malformed, Message, Method, NoRoom};
 
 /// How many answers may wait to be polled. A host that feeds more datagrams than this before it
 /// drains loses the rest, as a full socket buffer would.
 pub const MAX_PENDING: usize = 256;
-
-/// The longest PADDING that is sent back, never longer than the request's own: with everything else
-/// that an answer may carry it still fits into the smallest buffer, behind a parent's 48 bytes.
-const MAX_PADDING: usize = 1_300;
 
 /// What a server is to do.
 ///
@@ -65,6 +74,17 @@ pub struct Config {
     /// The server's second addresses, for NAT behaviour discovery: one per primary address that has
     /// one.
     pub alternates: Vec<Alternate>,
+    /// The second ports where there is no second IP address.
+    pub ports: Vec<Ports>,
+    /// The secret that is shared with the partner. Without it alternates of a partner are of no use,
+    /// and ignored.
+    pub partner_key: Option<Key>,
+    /// What the world calls our IP addresses where it does not call them what we do, such as behind a
+    /// cloud's NAT: ours and the public one.
+    pub advertised: Vec<(IpAddr, IpAddr)>,
+    /// The longest delay after which a client may ask to be answered once more, in seconds; 0 for no
+    /// such answers.
+    pub longest_delay: u16,
     /// Answer clients of RFC 3489 too, whose messages have no magic cookie and so look like almost
     /// anything.
     pub classic: bool,
@@ -74,60 +94,19 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { alternates: Vec::new(), classic: false, rate: Some(RateLimit::default()) }
+        Self {
+            alternates: Vec::new(),
+            ports: Vec::new(),
+            partner_key: None,
+            advertised: Vec::new(),
+            longest_delay: 600,
+            classic: false,
+            rate: Some(RateLimit::default()),
+        }
     }
 }
 
-/// The two IP addresses and two ports of a server that helps with behaviour discovery. The host
-/// listens on all four combinations.
-///
-/// ```
-/// use bradawl::stun::server::Alternate;
-///
-/// let pair = Alternate::new("192.0.2.1:3478".parse()?, "192.0.2.2:3479".parse()?).unwrap();
-/// assert_eq!(pair.addresses()[1], "192.0.2.1:3479".parse()?);
-/// assert!(Alternate::new("192.0.2.1:3478".parse()?, "192.0.2.2:3478".parse()?).is_none()); // same port
-/// # Ok::<(), core::net::AddrParseError>(())
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Alternate {
-    primary: SocketAddr,
-    secondary: SocketAddr,
-}
-
-impl Alternate {
-    /// `None` unless the two are concrete, differ in IP address and in port, and are of one family.
-    pub fn new(primary: SocketAddr, secondary: SocketAddr) -> Option<Self> {
-        let concrete = |address: SocketAddr| !address.ip().is_unspecified() && address.port() != 0;
-        let differ = primary.ip() != secondary.ip() && primary.port() != secondary.port();
-        let alike = primary.is_ipv4() == secondary.is_ipv4();
-        (concrete(primary) && concrete(secondary) && differ && alike).then_some(Self { primary, secondary })
-    }
-
-    /// All four.
-    pub fn addresses(&self) -> [SocketAddr; 4] {
-        let address = |ip: SocketAddr, port: SocketAddr| SocketAddr::new(ip.ip(), port.port());
-        let (a, b) = (self.primary, self.secondary);
-        [address(a, a), address(a, b), address(b, a), address(b, b)]
-    }
-
-    /// The address that differs from `local` as asked; `None` if `local` is not one of the four.
-    fn changed(&self, local: SocketAddr, change: ChangeRequest) -> Option<SocketAddr> {
-        let other = |is_primary: bool| if is_primary { self.secondary } else { self.primary };
-        let by_ip = self.holder(local, SocketAddr::ip)?;
-        let by_port = self.holder(local, SocketAddr::port)?;
-        let ip = if change.ip { other(by_ip == self.primary) } else { by_ip };
-        let port = if change.port { other(by_port == self.primary) } else { by_port };
-        Some(SocketAddr::new(ip.ip(), port.port()))
-    }
-
-    /// Which of the two shares a part with `local`.
-    fn holder<T: PartialEq>(&self, local: SocketAddr, part: fn(&SocketAddr) -> T) -> Option<SocketAddr> {
-        [self.primary, self.secondary].into_iter().find(|address| part(address) == part(&local))
-    }
-}
-
-/// The server as a [`Machine`]. It has no events and no timers.
+/// The server as a [`Machine`]. It has no events.
 ///
 /// ```
 /// use bradawl::machine::{Machine, Meta, Output, Path, Verdict, MIN_BUFFER};
@@ -153,33 +132,13 @@ impl Alternate {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct StunServer {
-    alternates: Vec<Alternate>,
+    addresses: Addresses,
     classic: bool,
     rate: Option<RateTable>,
     pending: VecDeque<Answer>,
+    late: Late,
+    partner: Option<Partner>,
     counters: Counters,
-}
-
-/// An answer that waits to be polled.
-#[derive(Clone, Copy, Debug)]
-struct Answer {
-    /// From the address it is to leave from, to whom.
-    path: Path,
-    /// The other IP address and port, where there are any.
-    other: Option<SocketAddr>,
-    id: TransactionId,
-    /// The four bytes in front of the id if the request had no magic cookie.
-    classic: Option<[u8; 4]>,
-    fingerprint: bool,
-    padding: Option<u16>,
-    body: Body,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Body {
-    Success,
-    BadRequest,
-    Unknown(UnknownAttributes),
 }
 
 impl Machine for StunServer {
@@ -194,35 +153,50 @@ impl Machine for StunServer {
     /// Nothing that a host can say is of interest to a server without state.
     fn handle_host(&mut self, _: Instant, _: HostInput<'_>) {}
 
-    fn poll_output(&mut self, _: Instant, buf: &mut [u8]) -> Output<Infallible> {
-        while let Some(answer) = self.pending.front() {
-            let path = answer.path;
-            match answer.write(buf) {
-                Ok(len) => {
-                    self.pending.pop_front();
-                    return Output::Transmit { path, len, segment: None, ecn: None };
+    fn poll_output(&mut self, now: Instant, buf: &mut [u8]) -> Output<Infallible> {
+        loop {
+            if let Some(answer) = self.pending.front() {
+                let key = self.partner.as_ref().map(Partner::key);
+                let pen = Pen { now, addresses: &self.addresses, late: &self.late, key };
+                let path = answer.way();
+                match answer.write(buf, &pen) {
+                    Ok(len) => {
+                        self.pending.pop_front();
+                        return Output::Transmit { path, len, segment: None, ecn: None };
+                    }
+                    // Too short a buffer yields nothing; the answer waits for a longer one, and so does
+                    // what is due by now.
+                    Err(NoRoom) if buf.len() < MIN_BUFFER => {
+                        return Output::Idle(self.late.next().filter(|next| *next > now));
+                    }
+                    // No answer is that long. Were one, it must not stand in the way of the others.
+                    Err(NoRoom) => {
+                        self.pending.pop_front();
+                        self.counters.add(Outcome::Overflow);
+                    }
                 }
-                // Too short a buffer yields nothing; the answer waits for a longer one.
-                Err(NoRoom) if buf.len() < MIN_BUFFER => break,
-                // No answer is that long. Were one, it must not stand in the way of the others.
-                Err(NoRoom) => {
-                    self.pending.pop_front();
-                    self.counters.add(Outcome::Overflow);
-                }
+            } else if let Some(answer) = self.late.due(now) {
+                self.pending.push_back(answer);
+            } else {
+                return Output::Idle(self.late.next());
             }
         }
-        Output::Idle(None)
     }
 }
 
 impl StunServer {
-    /// A server; `rng` is where its hash key comes from.
+    /// A server; `rng` is where its hash keys come from.
     pub fn new(config: Config, mut rng: Rng) -> Self {
+        let Config { mut alternates, ports, partner_key, advertised, longest_delay, classic, rate } = config;
+        alternates.retain(|alternate| !alternate.is_of_partner() || partner_key.is_some());
+        let has_partner = alternates.iter().any(Alternate::is_of_partner);
         Self {
-            alternates: config.alternates,
-            classic: config.classic,
-            rate: config.rate.map(|limit| RateTable::new(limit, &mut rng)),
+            addresses: Addresses { alternates, ports, advertised },
+            classic,
+            rate: rate.map(|limit| RateTable::new(limit, &mut rng)),
             pending: VecDeque::with_capacity(MAX_PENDING),
+            late: Late::new(longest_delay, &mut rng),
+            partner: partner_key.filter(|_| has_partner).map(|key| Partner::new(key, &mut rng)),
             counters: Counters::default(),
         }
     }
@@ -236,7 +210,7 @@ impl StunServer {
     fn examine(&mut self, now: Instant, path: Path, bytes: &[u8]) -> Result<Outcome, Outcome> {
         let (message, classic) = self.parse(bytes)?;
         if message.class() != Class::Request {
-            return Err(Outcome::NotARequest);
+            return self.examine_other(now, path, &message);
         }
         if message.method() != Method::BINDING {
             return Err(Outcome::OtherMethod);
@@ -247,44 +221,76 @@ impl StunServer {
         if message.has_fingerprint() && !message.fingerprint_holds() {
             return Err(Outcome::WrongFingerprint);
         }
-        if self.pending.len() == MAX_PENDING {
-            return Err(Outcome::Overflow);
-        }
-        if let Some(rate) = &mut self.rate
-            && !rate.admit(now, path.remote.ip())
-        {
-            return Err(Outcome::RateLimited);
-        }
-        let alternate = self.alternate_of(path);
+        self.admit(now, path.remote.ip())?;
+        let alternate = self.addresses.alternate_of(path);
+        let other = |pair: &Alternate| pair.changed(path.local, ChangeRequest { ip: true, port: true });
+        let other = alternate.and_then(other);
         // What most requests look like: nothing but a header.
         let bare = message.attributes().next().is_none() && message.integrity().is_none();
         let reply = if bare {
             Reply::with(Body::Success)
         } else {
-            Reply::to(&message, alternate.is_some(), classic.is_some())?
+            let can_change = |change| self.addresses.changed(path, change).is_some();
+            Reply::to(&message, can_change, classic.is_some())?
         };
-        let from = |change| alternate.and_then(|alternate| alternate.changed(path.local, change));
-        self.pending.push_back(Answer {
-            path: Path { local: reply.change.and_then(from).unwrap_or(path.local), ..path },
-            other: from(ChangeRequest { ip: true, port: true }),
+        let mut answer = Answer {
+            path,
+            other,
             id: message.transaction_id(),
             classic,
             fingerprint: message.has_fingerprint(),
             padding: reply.padding,
+            help: None,
             body: reply.body,
-        });
-        Ok(reply.body.outcome())
+        };
+        if let Some(help) = reply.help {
+            answer.help = Some(self.help(now, answer, help, reply.change.is_some()));
+        }
+        if let Some(change) = reply.change {
+            self.change(now, &mut answer, change)?;
+        }
+        self.pending.push_back(answer);
+        Ok(answer.body.outcome())
     }
 
-    /// The pair of addresses that the one that was asked belongs to. Over a connection there is no
-    /// answering from elsewhere.
+    /// Whether there is room for one more answer, and its network's rate allows it.
     #[inline]
-    fn alternate_of(&self, path: Path) -> Option<&Alternate> {
-        if self.alternates.is_empty() {
-            return None;
+    fn admit(&mut self, now: Instant, client: IpAddr) -> Result<(), Outcome> {
+        if self.pending.len() == MAX_PENDING {
+            return Err(Outcome::Overflow);
         }
-        let owns = |alternate: &&Alternate| alternate.changed(path.local, ChangeRequest::default()).is_some();
-        self.alternates.iter().find(owns).filter(|_| path.transport == Transport::Udp)
+        if let Some(rate) = &mut self.rate
+            && !rate.admit(now, client)
+        {
+            return Err(Outcome::RateLimited);
+        }
+        Ok(())
+    }
+
+    /// Has the answer leave from elsewhere, be it from the partner's.
+    fn change(&mut self, now: Instant, answer: &mut Answer, change: ChangeRequest) -> Result<(), Outcome> {
+        let Some(from) = self.addresses.changed(answer.path, change) else { return Ok(()) };
+        let Some(partner) = self.partner.as_mut().filter(|_| self.addresses.is_partner(from.ip())) else {
+            answer.path.local = from;
+            return Ok(());
+        };
+        if !partner.may_give(now, from.ip()) {
+            return Err(Outcome::RateLimited);
+        }
+        answer.other = Some(from);
+        answer.body = Body::HandOver;
+        Ok(())
+    }
+
+    /// What HELP is to say. Notes the late answer that is wanted, if one is: it comes from where it was
+    /// asked for, so not from elsewhere, nor over a connection.
+    fn help(&mut self, now: Instant, answer: Answer, wanted: Help, from_elsewhere: bool) -> Helping {
+        let other_port = self.addresses.other_port(answer.path).unwrap_or(0);
+        let late = Helping { other_port, delay: wanted.delay };
+        let late = Answer { help: Some(late), padding: None, ..answer };
+        let may_wait = answer.path.transport == Transport::Udp && !from_elsewhere;
+        let is_done = wanted.delay == 0 || may_wait && self.late.note(now, late, wanted.token);
+        Helping { other_port, delay: if is_done { self.late.longest() } else { 0 } }
     }
 
     /// Reads a message, of RFC 3489 too where that is allowed.
@@ -308,20 +314,31 @@ impl StunServer {
 /// What to say to a well-formed request.
 struct Reply {
     body: Body,
+    /// Answer from another address than the one that was asked.
     change: Option<ChangeRequest>,
     padding: Option<u16>,
+    help: Option<Help>,
 }
 
 impl Reply {
     const fn with(body: Body) -> Self {
-        Self { body, change: None, padding: None }
+        Self { body, change: None, padding: None, help: None }
     }
 
     /// Decides; an error is why nothing is said at all.
-    fn to(request: &Message<'_>, has_alternate: bool, is_classic: bool) -> Result<Self, Outcome> {
-        let understood = match (has_alternate, is_classic) {
+    fn to(
+        request: &Message<'_>,
+        can_change: impl Fn(ChangeRequest) -> bool,
+        is_classic: bool,
+    ) -> Result<Self, Outcome> {
+        let has_alternate = can_change(ChangeRequest { ip: true, port: true });
+        let has_ports = can_change(ChangeRequest { ip: false, port: true });
+        let change = request.find::<ChangeRequest>();
+        let wants_ip = matches!(change, Ok(Some(ChangeRequest { ip: true, .. })));
+        let changes = has_alternate || has_ports && !wants_ip;
+        let understood = match (has_alternate, changes || is_classic) {
             (true, _) => understood_with_alternate,
-            (false, true) => understood_by_classic,
+            (false, true) => understood_with_change,
             (false, false) => Kind::is_basic,
         };
         let mut unknown = request.not_understood(understood).peekable();
@@ -332,19 +349,18 @@ impl Reply {
         if request.integrity().is_some() && !request.has(Kind::USERNAME) && !request.has(Kind::USERHASH) {
             return Ok(Self::with(Body::BadRequest));
         }
-        let Ok(change) = request.find::<ChangeRequest>() else { return Ok(Self::with(Body::BadRequest)) };
+        let Ok(change) = change else { return Ok(Self::with(Body::BadRequest)) };
+        let change = change.filter(|change| *change != ChangeRequest::default());
         // An RFC 3489 client takes any answer to this for a yes, so here a no is silence.
-        if !has_alternate && change.is_some_and(|change| change != ChangeRequest::default()) {
+        if change.is_some() && !changes {
             return Err(Outcome::NoAlternate);
         }
         let padding = request.value(Kind::PADDING).filter(|_| has_alternate);
         let padding = padding.map(|padding| padding.len().min(MAX_PADDING) as u16);
-        Ok(Self { change, padding, ..Self::with(Body::Success) })
+        // Whoever knows it speaks RFC 8489, and what makes no sense is not there: it is no must.
+        let help = request.find::<Help>().ok().flatten().filter(|_| !is_classic);
+        Ok(Self { change, padding, help, body: Body::Success })
     }
-}
-
-const fn error(code: u16, reason: &str) -> ErrorCode<'_> {
-    ErrorCode { code, reason }
 }
 
 impl fmt::Debug for StunServer {
@@ -359,62 +375,8 @@ fn understood_with_alternate(kind: Kind) -> bool {
     matches!(kind, Kind::CHANGE_REQUEST | Kind::PADDING) || kind.is_basic()
 }
 
-/// RFC 3489 clients send CHANGE-REQUEST always, with nothing set when they want nothing.
-fn understood_by_classic(kind: Kind) -> bool {
+/// RFC 3489 clients send CHANGE-REQUEST always, with nothing set when they want nothing; and with two
+/// ports there is something to change.
+fn understood_with_change(kind: Kind) -> bool {
     kind == Kind::CHANGE_REQUEST || kind.is_basic()
-}
-
-impl Body {
-    const fn outcome(&self) -> Outcome {
-        match self {
-            Self::Success => Outcome::Success,
-            Self::BadRequest => Outcome::BadRequest,
-            Self::Unknown(_) => Outcome::UnknownAttributes,
-        }
-    }
-}
-
-impl Answer {
-    fn write(&self, buf: &mut [u8]) -> Result<usize, NoRoom> {
-        let class = if let Body::Success = self.body { Class::Success } else { Class::Error };
-        let writer = match self.classic {
-            None => Writer::new(buf, class, Method::BINDING, self.id),
-            Some(cookie) => Writer::with_cookie(buf, class, Method::BINDING, cookie, self.id),
-        };
-        let writer = match (self.body, self.classic) {
-            (Body::Success, _) => self.write_success(writer),
-            (Body::BadRequest, None) => writer.put(&error(ErrorCode::BAD_REQUEST, "Bad Request")),
-            (Body::Unknown(unknown), None) => {
-                writer.put(&error(ErrorCode::UNKNOWN_ATTRIBUTE, "Unknown Attribute")).put(&unknown)
-            }
-            // RFC 3489 knows no padding: values are multiples of four bytes, phrases filled up with
-            // spaces and lists with a repetition (§11.2.9, §11.2.10).
-            (Body::BadRequest, Some(_)) => writer.put(&error(ErrorCode::BAD_REQUEST, "Bad Request ")),
-            (Body::Unknown(unknown), Some(_)) => {
-                let filled = unknown.len().next_multiple_of(2);
-                let even: UnknownAttributes = unknown.iter().cycle().take(filled).copied().collect();
-                writer.put(&error(ErrorCode::UNKNOWN_ATTRIBUTE, "Unknown Attribute   ")).put(&even)
-            }
-        };
-        let writer = if self.fingerprint { writer.fingerprint() } else { writer };
-        writer.finish()
-    }
-
-    fn write_success<'b>(&self, writer: Writer<'b>) -> Writer<'b> {
-        if self.classic.is_some() {
-            return writer
-                .put(&MappedAddress(self.path.remote))
-                .put(&SourceAddress(self.path.local))
-                .put_some(self.other.map(ChangedAddress).as_ref());
-        }
-        let writer = writer.put(&XorMappedAddress(self.path.remote));
-        let Some(other) = self.other else { return writer };
-        // RFC 5780 §6.1 wants the address both ways, to find NATs that rewrite what they recognise.
-        let writer = writer.put(&MappedAddress(self.path.remote));
-        let writer = writer.put(&ResponseOrigin(self.path.local)).put(&OtherAddress(other));
-        match self.padding {
-            Some(len) => writer.put(&Padding(&[0; MAX_PADDING][..usize::from(len)])),
-            None => writer,
-        }
-    }
 }

@@ -76,6 +76,8 @@ impl Method {
     pub const CONNECTION_BIND: Self = Self(0x00B);
     /// ConnectionAttempt (RFC 6062): a peer has connected.
     pub const CONNECTION_ATTEMPT: Self = Self(0x00C);
+    /// Hand-over, a method of our own: one mediator asks another to answer a client.
+    pub const HAND_OVER: Self = Self(0x0CB);
 
     /// A method by its number; `None` for more than twelve bits.
     pub const fn new(number: u16) -> Option<Self> {

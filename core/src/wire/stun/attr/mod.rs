@@ -7,6 +7,7 @@ mod address;
 mod auth;
 mod behaviour;
 mod error;
+mod hand_over;
 mod help;
 mod ice;
 mod text;
@@ -21,6 +22,7 @@ pub use address::{
 pub use auth::{ChosenAlgorithm, Nonce, PasswordAlgorithms, SecurityFeatures, Userhash, Username};
 pub use behaviour::{ChangeRequest, Padding, ResponsePort};
 pub use error::{AddressErrorCode, ErrorCode, UnknownAttributes};
+pub use hand_over::HandOver;
 pub use help::Help;
 pub use ice::{IceControlled, IceControlling, Priority, UseCandidate};
 pub use text::{AlternateDomain, Realm, Software};
@@ -171,6 +173,7 @@ kinds! {
     THIRD_PARTY_AUTHORIZATION = 0x802E, "RFC 7635 §6.1";
     MOBILITY_TICKET = 0x8030, "RFC 8016 §3.5";
     HELP = 0xCB00, "an attribute of our own";
+    HAND_OVER = 0xCB01, "an attribute of our own, between two mediators";
 }
 
 /// Attributes that are one big-endian number.
