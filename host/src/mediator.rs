@@ -5,13 +5,18 @@
 //! get half of the peers. Only what is claimed is then opened for sharing, and never closed in
 //! between: the first worker serves on it, and the others join.
 
-use std::collections::BTreeSet;
+mod claim;
+
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::OwnedFd;
 
 use bradawl::rng::Rng;
-use bradawl::stun::server::{Alternate, Config, Counters, RateLimit, StunServer};
+use bradawl::stun::server::{Config, Counters, RateLimit, StunServer};
+use bradawl::wire::stun::Key;
+
+use claim::Claimed;
+pub use claim::Remark;
 
 use crate::driver::{self, Driver, Limits};
 use crate::seed::{self, SeedError};
@@ -38,12 +43,39 @@ pub struct Plan {
     pub listen: Vec<SocketAddr>,
     /// For each family at most one address with another IP and another port, for RFC 5780.
     pub alternates: Vec<SocketAddr>,
+    /// What is shared with another mediator. The alternates are addresses of that one then, and not of
+    /// this host.
+    pub partner_key: Option<Key>,
+    /// Where else to listen where there is no alternate.
+    pub second_port: SecondPort,
+    /// What the world calls our IP addresses, where it does not call them what we do: ours, and the
+    /// public one.
+    pub advertised: Vec<(IpAddr, IpAddr)>,
+    /// The longest delay after which a client may ask to be answered once more, in seconds.
+    pub longest_delay: u16,
     /// Answer clients of RFC 3489, too.
     pub classic: bool,
     /// How fast one network may ask. Each worker counts for itself.
     pub rate: Option<RateLimit>,
     /// How many threads.
     pub workers: usize,
+}
+
+/// The second port of each address, for who wants to know his NAT.
+///
+/// ```
+/// use bradawl_host::mediator::SecondPort;
+/// assert_eq!(SecondPort::default(), SecondPort::Next);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SecondPort {
+    /// The next one, or any where the first was any; without one if somebody else has it.
+    #[default]
+    Next,
+    /// This one and no other; port 0 means any.
+    At(u16),
+    /// None.
+    None,
 }
 
 impl Plan {
@@ -59,8 +91,18 @@ impl Plan {
 
 impl Default for Plan {
     fn default() -> Self {
-        let Config { classic, rate, .. } = Config::default();
-        Self { listen: Self::everywhere(), alternates: Vec::new(), classic, rate, workers: 1 }
+        let Config { classic, rate, longest_delay, .. } = Config::default();
+        Self {
+            listen: Self::everywhere(),
+            alternates: Vec::new(),
+            partner_key: None,
+            second_port: SecondPort::default(),
+            advertised: Vec::new(),
+            longest_delay,
+            classic,
+            rate,
+            workers: 1,
+        }
     }
 }
 
@@ -80,6 +122,15 @@ pub enum StartError {
         "the alternate address {0} needs a listening one of its family with another IP address and another port, not 0.0.0.0 or [::]"
     )]
     Alternate(SocketAddr),
+    /// The alternate address is another host's, and there is no secret to share with that.
+    #[error("the alternate address {0} is not one of this host's")]
+    Foreign(SocketAddr),
+    /// The second port is the first.
+    #[error("{0} has this port already and needs another one as its second")]
+    SecondPort(SocketAddr),
+    /// An address that is to be advertised as another is not listened on.
+    #[error("nothing listens on {0}, so there is nothing to advertise as another address")]
+    Advertised(IpAddr),
     /// There is no randomness.
     #[error(transparent)]
     Seed(#[from] SeedError),
@@ -93,6 +144,7 @@ pub enum StartError {
 pub struct Mediator {
     workers: Workers<StunServer>,
     addresses: Vec<SocketAddr>,
+    remarks: Vec<Remark>,
 }
 
 /// What all workers did.
@@ -108,23 +160,40 @@ impl Mediator {
     /// Opens the sockets and starts the workers.
     pub fn start(plan: &Plan) -> Result<Self, StartError> {
         let mut rng = seed::rng()?;
-        let claimed = claim(plan)?;
-        let config = Config { alternates: claimed.alternates, classic: plan.classic, rate: plan.rate };
-        let addresses: Vec<_> = claimed.sockets.iter().map(Udp::bound).collect();
+        let claimed = Claimed::of(plan)?;
+        let all: Vec<_> = claimed.addresses().collect();
+        check_advertised(plan, &all)?;
+        let Claimed { sockets, second, alternates, ports, remarks } = claimed;
+        let config = Config {
+            alternates,
+            ports,
+            partner_key: plan.partner_key.clone(),
+            advertised: plan.advertised.clone(),
+            longest_delay: plan.longest_delay,
+            classic: plan.classic,
+            rate: plan.rate,
+        };
+        let addresses = sockets.iter().map(Udp::bound).collect();
+        let sockets: Vec<_> = sockets.into_iter().chain(second).collect();
         if plan.workers > 1 {
-            claimed.sockets.iter().try_for_each(share)?;
+            sockets.iter().try_for_each(share)?;
         }
-        let mut drivers = vec![adopt(config.clone(), &mut rng, claimed.sockets)];
+        let mut drivers = vec![adopt(config.clone(), &mut rng, sockets)];
         for _ in 1..plan.workers {
-            drivers.push(join(config.clone(), &mut rng, &addresses)?);
+            drivers.push(join(config.clone(), &mut rng, &all)?);
         }
         let workers = Workers::start(drivers).map_err(StartError::Worker)?;
-        Ok(Self { workers, addresses })
+        Ok(Self { workers, addresses, remarks })
     }
 
-    /// Where it listens, with the real ports.
+    /// Where it listens, with the real ports; but for the second ports, which are in its remarks.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// What whoever started it should know.
+    pub fn remarks(&self) -> &[Remark] {
+        &self.remarks
     }
 
     /// Becomes readable if a worker ends by itself: see [`Workers::ended`].
@@ -143,42 +212,13 @@ impl Mediator {
     }
 }
 
-/// The sockets of one worker, opened for it alone.
-struct Claimed {
-    sockets: Vec<Udp>,
-    alternates: Vec<Alternate>,
-}
-
-fn claim(plan: &Plan) -> Result<Claimed, StartError> {
-    let options = options(false);
-    let open = |address| Udp::bind(address, &options).map_err(|source| StartError::Bind { address, source });
-    let mut sockets = plan.listen.iter().map(|&address| open(address)).collect::<Result<Vec<_>, _>>()?;
-    let mut alternates = Vec::new();
-    for &wanted in &plan.alternates {
-        let primaries = sockets.iter().map(Udp::bound);
-        let Some(primary) = primaries.into_iter().find(|&primary| may_be_primary(primary, wanted)) else {
-            return Err(StartError::Alternate(wanted));
-        };
-        let second = open(wanted)?;
-        let pair = Alternate::new(primary, second.bound()).ok_or(StartError::Alternate(wanted))?;
-        sockets.push(second);
-        // The remaining two of the four: each IP address with the other's port.
-        let open_already: BTreeSet<_> = sockets.iter().map(Udp::bound).collect();
-        for address in pair.addresses().into_iter().filter(|address| !open_already.contains(address)) {
-            sockets.push(open(address)?);
-        }
-        alternates.push(pair);
-    }
-    Ok(Claimed { sockets, alternates })
-}
-
-fn may_be_primary(primary: SocketAddr, wanted: SocketAddr) -> bool {
-    let concrete = |ip: IpAddr| !ip.is_unspecified();
-    primary.is_ipv4() == wanted.is_ipv4()
-        && concrete(primary.ip())
-        && concrete(wanted.ip())
-        && primary.ip() != wanted.ip()
-        && primary.port() != wanted.port()
+/// That what is to be advertised is listened on: a slip here would go unnoticed for long.
+fn check_advertised(plan: &Plan, listening: &[SocketAddr]) -> Result<(), StartError> {
+    let covers = |socket: &SocketAddr, ip: IpAddr| {
+        socket.ip() == ip || socket.ip().is_unspecified() && socket.is_ipv4() == ip.is_ipv4()
+    };
+    let unknown = plan.advertised.iter().find(|(ours, _)| !listening.iter().any(|at| covers(at, *ours)));
+    unknown.map_or(Ok(()), |(ours, _)| Err(StartError::Advertised(*ours)))
 }
 
 fn adopt(config: Config, rng: &mut Rng, sockets: Vec<Udp>) -> Driver<StunServer> {

@@ -30,9 +30,12 @@ async fn serve(arguments: &Serve) -> Result<Exit, Problem> {
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
     let printer = Printer::new(arguments.json);
 
-    let mediator = Mediator::start(&arguments.plan())?;
+    let mediator = Mediator::start(&arguments.plan()?)?;
     let ended = mediator.ended().and_then(Receiver::from_owned_fd).map_err(failed)?;
     printer.print(&Ready { udp: mediator.addresses() }).map_err(|error| Problem::unprintable(&error))?;
+    for remark in mediator.remarks() {
+        printer.progress(format_args!("{remark}"));
+    }
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}

@@ -1,13 +1,16 @@
 //! `bradawl-mediator`: the one verb it has so far.
 
-use std::net::SocketAddr;
+use std::fs::File;
+use std::io::Read as _;
+use std::net::{IpAddr, SocketAddr};
 
-use bradawl::stun::server::RateLimit;
+use bradawl::stun::server::{Config, RateLimit};
+use bradawl::wire::stun::Key;
 use clap::builder::FalseyValueParser;
 use clap::{Args, Parser, Subcommand};
 
 use super::{Exit, Problem};
-use crate::mediator::{Plan, StartError};
+use crate::mediator::{Plan, SecondPort, StartError};
 
 /// Helps peers behind NATs to find each other.
 #[derive(Debug, Parser)]
@@ -49,7 +52,7 @@ pub struct Serve {
     )]
     pub listen: Vec<SocketAddr>,
 
-    /// Another IP and port of this host, for NAT behaviour discovery (RFC 5780); one per family
+    /// Another IP and port, for NAT behaviour discovery (RFC 5780); one per family
     #[arg(
         long,
         value_name = "ADDR:PORT",
@@ -59,6 +62,28 @@ pub struct Serve {
         hide_env_values = true
     )]
     pub alternate: Vec<SocketAddr>,
+
+    /// The alternate is another mediator's: the secret shared with it, in a file or as env:NAME
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "alternate",
+        env = "BRADAWL_ALTERNATE_SECRET",
+        hide_env_values = true
+    )]
+    pub alternate_secret: Option<String>,
+
+    /// Second port without an alternate; none for none [default: the next one, if it is free]
+    #[arg(long, value_name = "PORT", value_parser = second_port, env = "BRADAWL_ALTERNATE_PORT", hide_env_values = true)]
+    pub alternate_port: Option<SecondPort>,
+
+    /// Behind a cloud's NAT: what the world calls an IP address of ours
+    #[arg(long, value_name = "LOCAL=PUBLIC", value_parser = advertised, value_delimiter = ',', env = "BRADAWL_ADVERTISE", hide_env_values = true)]
+    pub advertise: Vec<(IpAddr, IpAddr)>,
+
+    /// Answer late on request, at most after so many seconds; 0 for never
+    #[arg(long, value_name = "SECONDS", default_value_t = Config::default().longest_delay, env = "BRADAWL_LONGEST_DELAY", hide_env_values = true)]
+    pub longest_delay: u16,
 
     /// Answer clients of RFC 3489 too, whose messages have no magic cookie
     #[arg(long, env = "BRADAWL_CLASSIC", value_parser = FalseyValueParser::new(), hide_env_values = true)]
@@ -78,8 +103,8 @@ pub struct Serve {
 }
 
 impl Serve {
-    /// What these arguments ask for.
-    pub fn plan(&self) -> Plan {
+    /// What these arguments ask for; the secret is read now.
+    pub fn plan(&self) -> Result<Plan, Problem> {
         let listen = if self.listen.is_empty() { Plan::everywhere() } else { without_repeats(&self.listen) };
         let rate = (self.rate_limit > 0).then(|| RateLimit {
             per_second: self.rate_limit,
@@ -87,13 +112,17 @@ impl Serve {
             burst: self.rate_limit.saturating_mul(2),
             ..RateLimit::default()
         });
-        Plan {
+        Ok(Plan {
             listen,
             alternates: self.alternate.clone(),
+            partner_key: self.alternate_secret.as_deref().map(secret).transpose()?,
+            second_port: self.alternate_port.unwrap_or_default(),
+            advertised: self.advertise.clone(),
+            longest_delay: self.longest_delay,
             classic: self.classic,
             rate,
             workers: self.workers,
-        }
+        })
     }
 }
 
@@ -114,6 +143,51 @@ const MAX_WORKERS: usize = 256;
 fn workers(text: &str) -> Result<usize, String> {
     let number = text.parse().ok().filter(|workers| (1..=MAX_WORKERS).contains(workers));
     number.ok_or_else(|| format!("expected a number from 1 to {MAX_WORKERS}"))
+}
+
+/// The shortest secret that is taken: what is shorter can be guessed.
+const MIN_SECRET: usize = 16;
+
+/// The longest secret, for who names the wrong file.
+const MAX_SECRET: usize = 4_096;
+
+/// Reads a secret from a file, or from the environment: `env:NAME`. White space around it is not part
+/// of it. What it is appears in no message.
+fn secret(from: &str) -> Result<Key, Problem> {
+    let unreadable = |why: &dyn std::fmt::Display| {
+        Problem::new(Exit::Failed, format!("cannot read the secret from {from}: {why}"))
+    };
+    let text = match from.strip_prefix("env:") {
+        Some(name) => std::env::var(name).map_err(|error| unreadable(&error))?.into_bytes(),
+        None => {
+            let file = File::open(from).map_err(|error| unreadable(&error))?;
+            let mut text = Vec::new();
+            file.take(MAX_SECRET as u64 + 1).read_to_end(&mut text).map_err(|error| unreadable(&error))?;
+            text
+        }
+    };
+    let secret = text.trim_ascii();
+    if !(MIN_SECRET..=MAX_SECRET).contains(&secret.len()) {
+        let what = format!("the secret in {from} must have {MIN_SECRET} to {MAX_SECRET} bytes");
+        return Err(Problem::new(Exit::Usage, what).hint("`openssl rand -base64 32` makes a good one"));
+    }
+    Ok(Key::from_bytes(secret))
+}
+
+fn second_port(text: &str) -> Result<SecondPort, String> {
+    if text == "none" {
+        return Ok(SecondPort::None);
+    }
+    text.parse().map(SecondPort::At).map_err(|_| "expected a port, or none".to_owned())
+}
+
+fn advertised(text: &str) -> Result<(IpAddr, IpAddr), String> {
+    let pair =
+        text.split_once('=').and_then(|(ours, public)| Some((ours.parse().ok()?, public.parse().ok()?)));
+    let pair = pair.filter(|(ours, public): &(IpAddr, IpAddr)| {
+        ours.is_ipv4() == public.is_ipv4() && !ours.is_unspecified() && !public.is_unspecified()
+    });
+    pair.ok_or_else(|| "expected LOCAL=PUBLIC, such as 10.0.0.5=198.51.100.1".to_owned())
 }
 
 fn address(text: &str) -> Result<SocketAddr, String> {
@@ -142,6 +216,14 @@ impl From<StartError> for Problem {
             },
             StartError::Alternate(_) => Self::new(Exit::Usage, what)
                 .hint("for example --listen 198.51.100.1:3478 --alternate 198.51.100.2:3479"),
+            StartError::Foreign(_) => Self::new(Exit::Failed, what)
+                .hint("`ip address` shows which it has; for another mediator's give --alternate-secret, too"),
+            StartError::SecondPort(_) => {
+                Self::new(Exit::Usage, what).hint("for example --alternate-port 3479, or none")
+            }
+            StartError::Advertised(_) => {
+                Self::new(Exit::Usage, what).hint("--advertise LOCAL=PUBLIC wants an address of --listen")
+            }
             StartError::Seed(_) | StartError::Worker(_) => Self::new(Exit::Failed, what),
         }
     }
@@ -155,7 +237,7 @@ mod tests {
     fn an_address_that_is_named_twice_is_one() {
         let arguments = ["x", "serve", "--listen", "127.0.0.1:1,[::1]:1,127.0.0.1:1,127.0.0.1:0,127.0.0.1:0"];
         let Cli { verb: Verb::Serve(serve) } = Cli::try_parse_from(arguments).expect("understood");
-        let listen: Vec<_> = serve.plan().listen.iter().map(ToString::to_string).collect();
+        let listen: Vec<_> = serve.plan().expect("a plan").listen.iter().map(ToString::to_string).collect();
         assert_eq!(listen, ["127.0.0.1:1", "[::1]:1", "127.0.0.1:0", "127.0.0.1:0"]);
     }
 }
