@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use bradawl::machine::{HostInput, HostRequest, Machine, Meta, Output, Path, SocketId, Transport, Verdict};
 use bradawl::rng::Rng;
-use bradawl::stun::server::{Alternate, Config, StunServer};
+use bradawl::stun::server::{Alternate, Config, Ports, StunServer};
 use bradawl::time::Instant;
 
 use super::introduction::{Introduction, Secret, Verb};
@@ -30,8 +30,8 @@ pub struct Mediator {
 }
 
 impl Mediator {
-    /// A mediator on a host with these addresses. The first two of a family make it a server for NAT
-    /// behaviour discovery (RFC 5780).
+    /// A mediator on a host with these addresses, two ports at each. The first two of a family make it a
+    /// server for NAT behaviour discovery (RFC 5780).
     pub fn new(addresses: impl IntoIterator<Item = IpAddr>, secret: Secret, rng: Rng) -> Self {
         let addresses: Vec<_> = addresses.into_iter().collect();
         let alternates = [true, false].into_iter().filter_map(|is_ipv4| {
@@ -40,7 +40,13 @@ impl Mediator {
             Alternate::new(SocketAddr::new(first, STUN_PORT), SocketAddr::new(second, ALTERNATE_PORT))
         });
         // The simulator's worlds are small, and their strangers are to be answered like anybody.
-        let config = Config { alternates: alternates.collect(), rate: None, ..Config::default() };
+        let two_ports = |&ip: &IpAddr| Ports::new(ip, STUN_PORT, ALTERNATE_PORT);
+        let config = Config {
+            alternates: alternates.collect(),
+            ports: addresses.iter().filter_map(two_ports).collect(),
+            rate: None,
+            ..Config::default()
+        };
         let ports = [STUN_PORT, ALTERNATE_PORT];
         let binds = addresses.iter().flat_map(|&ip| ports.map(|port| SocketAddr::new(ip, port)));
         Self {
