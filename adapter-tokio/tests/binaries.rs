@@ -2,8 +2,9 @@
 
 mod common;
 
-use std::net::UdpSocket;
-use std::process::Command;
+use std::io::{BufRead, BufReader};
+use std::net::{SocketAddr, UdpSocket};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use bradawl_host::clock::Clock;
@@ -186,4 +187,104 @@ fn a_check_that_is_interrupted() {
     silent.recv(&mut [0; 64]).expect("a request");
     kill_process(Pid::from_child(&child), Signal::INT).expect("a signal");
     assert_eq!(child.wait().expect("an end").code(), Some(130));
+}
+
+/// Starts a mediator that talks to people, has it stop, and returns what it said.
+fn said(arguments: &[&str]) -> (Option<i32>, String, String) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_bradawl-mediator"))
+        .arg("serve")
+        .args(arguments)
+        .env("BRADAWL_TEST_SECRET", "sixteen bytes or more")
+        .env("BRADAWL_TEST_SHORT", "too short")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the mediator starts");
+    let mut ready = String::new();
+    BufReader::with_capacity(1, child.stdout.as_mut().expect("a pipe")).read_line(&mut ready).expect("text");
+    if !ready.is_empty() {
+        kill_process(Pid::from_child(&child), Signal::TERM).expect("a signal");
+    }
+    let output = child.wait_with_output().expect("an end");
+    (output.status.code(), ready, stderr(&output).to_owned())
+}
+
+#[test]
+fn a_mediator_says_at_its_start_what_it_cannot_test() {
+    let (status, ready, text) = said(&["--listen", "127.0.0.1:0"]);
+    assert_eq!(status, Some(0));
+    assert!(ready.starts_with("ready udp 127.0.0.1:"), "{ready}");
+    let [second, one, stopped] = &text.lines().collect::<Vec<_>>()[..] else { panic!("{text}") };
+    assert!(second.starts_with("second port: 127.0.0.1:"), "{text}");
+    assert!(one.starts_with("one IP address: ") && one.contains("--alternate"), "{text}");
+    assert!(stopped.starts_with("stopped: "), "{text}");
+
+    let (_, _, text) = said(&["--listen", "127.0.0.1:0", "--alternate-port", "none"]);
+    assert!(!text.contains("second port"), "{text}");
+
+    let (_, _, text) = said(&["--listen", "127.0.0.1:0", "--alternate", "127.0.0.2:0"]);
+    assert_eq!(text.lines().count(), 1, "nothing is missing: {text}");
+
+    let both = ["--listen", "127.0.0.1:0,[::1]:0", "--alternate", "127.0.0.2:0"];
+    let (_, _, text) = said(&both);
+    assert!(text.contains("one IPv6 address: "), "{text}");
+}
+
+#[test]
+fn a_second_port_in_use_is_named() {
+    let taken = UdpSocket::bind("127.0.0.79:0").expect("a socket");
+    let next = taken.local_addr().expect("an address");
+    let first = SocketAddr::new(next.ip(), next.port() - 1);
+    let (status, ready, text) = said(&["--listen", &first.to_string()]);
+    assert_eq!(status, Some(0), "it does without: {text}");
+    assert!(!ready.is_empty());
+    assert!(text.contains(&format!("no second port: {next} is in use")), "{text}");
+
+    let (status, _, text) =
+        said(&["--listen", &first.to_string(), "--alternate-port", &next.port().to_string()]);
+    assert_eq!((status, text.lines().count()), (Some(1), 1), "{text}");
+}
+
+#[test]
+fn a_partner_needs_a_secret_that_is_never_printed() {
+    let partner = ["--listen", "127.0.0.1:0", "--alternate", "192.0.2.177:3479"];
+    let with = |secret: &str| said(&[&partner[..], &["--alternate-secret", secret]].concat());
+    let (status, _, text) = said(&partner);
+    assert_eq!(status, Some(1));
+    assert!(text.contains("not one of this host's") && text.contains("--alternate-secret"), "{text}");
+
+    let (status, _, text) = with("env:BRADAWL_TEST_SECRET");
+    assert_eq!(status, Some(0), "{text}");
+    assert!(text.contains("partner: 192.0.2.177:3479") && !text.contains("sixteen"), "{text}");
+
+    let path = std::env::temp_dir().join(format!("bradawl-secret-{}", std::process::id()));
+    std::fs::write(&path, "sixteen bytes or more\n").expect("written");
+    let (status, _, text) = with(path.to_str().expect("UTF-8"));
+    std::fs::remove_file(&path).expect("removed");
+    assert_eq!(status, Some(0), "{text}");
+
+    for (secret, code) in [
+        ("env:BRADAWL_TEST_SHORT", 2),
+        ("env:BRADAWL_TEST_NONE", 1),
+        ("/nowhere/at/all", 1),
+        ("/dev/zero", 2),
+    ] {
+        let (status, _, text) = with(secret);
+        assert_eq!((status, text.lines().count()), (Some(code), 1), "{text}");
+        assert!(text.contains(secret) && !text.contains("too short"), "{text}");
+    }
+    let (status, _, text) = said(&["--alternate-secret", "env:BRADAWL_TEST_SECRET"]);
+    assert_eq!(status, Some(2), "of whom? {text}");
+}
+
+#[test]
+fn what_is_advertised_is_a_pair_of_addresses() {
+    for (bad, code) in
+        [("10.0.0.5", 2), ("10.0.0.5=", 2), ("10.0.0.5=2001:db8::1", 2), ("10.0.0.5=192.0.2.1", 2)]
+    {
+        let (status, _, text) = said(&["--listen", "127.0.0.1:0", "--advertise", bad]);
+        assert_eq!((status, text.lines().count()), (Some(code), 1), "{text}");
+    }
+    let (status, ..) = said(&["--listen", "127.0.0.1:0", "--advertise", "127.0.0.1=192.0.2.1"]);
+    assert_eq!(status, Some(0));
 }

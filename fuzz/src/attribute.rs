@@ -110,6 +110,18 @@ owned_attributes! {
     Icmp(icmp_type: u8, code: u16, data: [u8; 4]) => {
         Some(attr::Icmp { icmp_type: icmp_type & 0x7F, code: code & 0x1FF, data: *data })
     };
+    Help(other_port: u16, delay: u16, token: u64) => {
+        Some(attr::Help { other_port: *other_port, delay: *delay, token: *token })
+    };
+    HandOver(client: SocketAddr, answerer: SocketAddr, port: u16, fingerprint: bool, classic: Option<[u8; 4]>) => {
+        Some(attr::HandOver {
+            client: canonical(*client),
+            answerer: canonical(*answerer),
+            asked_port: *port,
+            fingerprint: *fingerprint,
+            classic: *classic,
+        })
+    };
 }
 
 /// An error code from 300 to 699, the only ones there are.
@@ -125,6 +137,11 @@ impl<'a> Arbitrary<'a> for Code {
 /// The wire carries neither a flow label nor a scope.
 fn plain(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip(), address.port())
+}
+
+/// IPv4 addresses are not told from what IPv6 writes for them.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
 const fn algorithm(sha256: bool) -> PasswordAlgorithm {
@@ -153,7 +170,7 @@ pub fn read_everything(message: &Message<'_>) {
         ChosenAlgorithm PasswordAlgorithms ErrorCode AddressErrorCode UnknownAttributes Priority UseCandidate
         IceControlled IceControlling ChangeRequest ResponsePort Padding Channel Lifetime ConnectionId
         DontFragment Data AccessToken ThirdPartyAuthorization MobilityTicket RequestedAddressFamily
-        AdditionalAddressFamily RequestedTransport EvenPort ReservationToken Icmp
+        AdditionalAddressFamily RequestedTransport EvenPort ReservationToken Icmp Help HandOver
     }
     if let Ok(Some(nonce)) = message.find::<attr::Nonce>() {
         let _ = nonce.security_features();

@@ -8,7 +8,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bradawl::rng::Rng;
-use bradawl::stun::server::{Alternate, Config, Outcome, RateLimit, StunServer};
+use bradawl::stun::server::{Alternate, Config, Outcome, Ports, RateLimit, StunServer};
 use bradawl_host::driver::{Driver, Limits};
 use bradawl_host::udp::BindOptions;
 
@@ -106,6 +106,14 @@ fn no_request_allocates() {
     ];
     for (request, outcome) in cases {
         assert_eq!(allocated(unlimited(), v4.0, v4.1, &request, outcome), 0, "{outcome}");
+    }
+
+    // HELP, without and with a delay that the token is not good for.
+    let ports = Ports::new(address("127.0.0.1:0").ip(), 3_478, 3_479).expect("two ports");
+    let helping = || Config { ports: vec![ports], ..unlimited() };
+    for delay in [0, 40] {
+        let help = request(&[&[0xCB, 0, 0, 12, 0, 0, 0, delay][..], &[9; 8]].concat());
+        assert_eq!(allocated(helping(), v4.0, v4.1, &help, Outcome::Success), 0, "HELP {delay}");
     }
 
     let nothing = RateLimit { per_second: 0, burst: 0, ..RateLimit::default() };
