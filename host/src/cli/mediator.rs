@@ -34,7 +34,9 @@ pub enum Verb {
 
 const EXAMPLES: &str = "Examples:
   bradawl-mediator serve
-  bradawl-mediator serve --listen 198.51.100.1:3478 --alternate 198.51.100.2:3479";
+  bradawl-mediator serve --listen 198.51.100.1:3478 --alternate 198.51.100.2:3479
+  bradawl-mediator serve --listen 10.0.0.5:3478 --advertise 10.0.0.5=198.51.100.1 \\
+    --alternate 203.0.113.1:3479 --alternate-secret /etc/bradawl/pair";
 
 /// The arguments of `serve`.
 #[derive(Args, Clone, Debug)]
