@@ -59,7 +59,7 @@ impl StunServer {
         let Some(partner) = self.partner.as_mut().filter(|_| is_hand_over) else {
             return Err(Outcome::NotARequest);
         };
-        // First who says so, then everything else.
+        // First who says so, then everything else. It is all decided before anything changes.
         let alternate = self.addresses.alternate_of(path).copied();
         let alternate = alternate.filter(|alternate| alternate.partner() == Some(path.remote.ip()));
         let alternate = alternate.ok_or(Outcome::BadHandOver)?;
@@ -69,7 +69,10 @@ impl StunServer {
         let Ok(Some(said)) = message.find::<HandOver>() else { return Err(Outcome::BadHandOver) };
         let asked = SocketAddr::new(path.remote.ip(), said.asked_port);
         let other = alternate.changed(asked, ChangeRequest { ip: true, port: true });
-        let is_for_us = said.answerer == self.addresses.advertised(path.local) && other.is_some();
+        // As the world writes it: without what an IPv6 address has beside IP address and port.
+        let ours = self.addresses.advertised(path.local);
+        let ours = SocketAddr::new(ours.ip(), ours.port());
+        let is_for_us = said.answerer == ours && other.is_some();
         let can_be_answered = said.client.port() != 0 && said.client.is_ipv4() == path.local.is_ipv4();
         if !is_for_us || !can_be_answered {
             return Err(Outcome::BadHandOver);
