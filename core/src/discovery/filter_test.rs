@@ -56,7 +56,7 @@ impl FilterTest {
         }
         self.rounds += 1;
         let (shortest, _) = server.round_trips?;
-        Some(now + (shortest / 4).max(LEAST_GAP))
+        Some(now + (shortest / 6).max(LEAST_GAP))
     }
 
     /// Whether more rounds are to come.

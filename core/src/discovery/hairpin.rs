@@ -16,7 +16,7 @@ use super::{Axis, Confidence, Dependence, Finding, Hairpin, NatProfile};
 use crate::time::{Duration, Instant};
 
 /// How often each of the two sends.
-const ROUNDS: u8 = 6;
+const ROUNDS: u8 = 8;
 
 /// Rounds are not closer together than this.
 const LEAST_GAP: Duration = Duration::from_millis(2);

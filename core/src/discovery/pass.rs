@@ -318,11 +318,7 @@ impl Pass {
             || !(tests || silence || asks(&of_punching, true) || asks(&elsewhere, false));
         let allocation = is_sure(&profile.allocation) || !asks(&|_| true, false);
         let hairpin = is_sure(&profile.hairpin) || !self.hairpin.is_under_way() && !silence;
-        mapping
-            && filtering
-            && allocation
-            && (hairpin || !self.hairpin.can_tell(profile))
-            && !asks(&elsewhere, false)
+        mapping && filtering && allocation && (hairpin || !self.hairpin.can_tell(profile))
     }
 
     /// Writes down what can be concluded.
