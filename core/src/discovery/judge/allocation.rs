@@ -35,6 +35,10 @@ impl Sample {
 
 /// Ports in order are that many bits of evidence at least, or they are taken for random.
 const IN_ORDER: u32 = 12;
+/// More than that, and they are not taken for random either.
+const NOT_IN_ORDER: u32 = 8;
+/// Nobody chooses at random from fewer ports.
+const SMALLEST_BLOCK: u32 = 64;
 /// So many are needed to say of how many ports they are.
 const ENOUGH: usize = 6;
 /// Where random ports are of more than this many, they are of all.
@@ -105,16 +109,16 @@ fn of_one_address(samples: &[Sample]) -> Vec<Sample> {
 
 fn pattern(samples: &[Sample]) -> Axis<Allocation> {
     let in_place: Vec<Sample> = samples.iter().filter(|sample| sample.is_in_place).copied().collect();
-    let bits = in_order(&unwrapped(&in_place));
+    let (direction, order) = in_order(&unwrapped(&in_place))?;
     let ports = unwrapped(samples);
-    let (step, is_grid) = step(&ports)?;
-    if let Some((direction, bits)) = bits.filter(|(_, bits)| *bits >= IN_ORDER) {
-        return found(Allocation::Sequential { step: step.saturating_mul(direction) }, bits);
+    let (step, bits) = step(&ports)?;
+    if order >= IN_ORDER {
+        return found(Allocation::Sequential { step: step.saturating_mul(direction) }, order.min(bits));
     }
     let (least, most) = (*ports.iter().min()?, *ports.iter().max()?);
     let (count, span) = (ports.len() as u32, (most - least) as u32 + 1);
-    // Too close together to be random, or all a multiple of the same apart, and not in order either.
-    if ports.len() < ENOUGH || span <= 2 * count || is_grid {
+    // Somewhat in order, too close together or all a multiple of the same apart: not random either.
+    if in_place.len() < ENOUGH || order > NOT_IN_ORDER || span < SMALLEST_BLOCK || step > 2 {
         return None;
     }
     if span > LARGEST_BLOCK {
@@ -151,18 +155,20 @@ fn in_order(ports: &[i32]) -> Option<(i16, u32)> {
     Some((if falling > rising { -1 } else { 1 }, bits))
 }
 
-/// The most frequent distance from one port to the next higher one, the smallest of equals, and whether all
-/// of them are multiples of it, of two or more.
-fn step(ports: &[i32]) -> Option<(i16, bool)> {
+/// The largest number that nearly all distances from one port to the next higher one are multiples of, and
+/// how much evidence that is. Others who take ports in between take them in the same steps.
+fn step(ports: &[i32]) -> Option<(i16, u32)> {
     let mut sorted = ports.to_vec();
     sorted.sort_unstable();
-    let mut steps: Vec<i32> =
-        sorted.windows(2).map(|pair| pair[1] - pair[0]).filter(|&step| step > 0).collect();
-    steps.sort_unstable();
-    let often = |step: i32| steps.iter().filter(|&&other| other == step).count();
-    let step = steps.iter().rev().copied().max_by_key(|&step| often(step))?;
-    let is_grid = step > 2 && steps.iter().all(|&other| other % step == 0);
-    Some((i16::try_from(step).unwrap_or(i16::MAX), is_grid))
+    let distances = || sorted.windows(2).map(|pair| pair[1] - pair[0]).filter(|&distance| distance > 0);
+    let count = distances().count() as u32;
+    let fits =
+        |step: i32| distances().filter(|distance| distance % step == 0).count() as u32 * 8 >= count * 7;
+    let step = distances().chain([1]).filter(|&step| fits(step)).max().filter(|_| count > 0)?;
+    // By chance every second distance would be a multiple of two, and fewer where none was lost.
+    let each = log2_sixteenths(step as u32).max(24);
+    let bits = if step == 1 { u32::MAX } else { count * each / 16 };
+    Some((i16::try_from(step).unwrap_or(i16::MAX), bits))
 }
 
 /// From where to where the ports are that so few of were seen: a block of a power of two at a multiple
