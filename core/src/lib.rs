@@ -41,7 +41,7 @@
 //! ```
 //!
 //! Where to look: [`machine`] is the idiom that everything follows; [`wire`] holds the codecs;
-//! [`stun`] a client and a server; [`timers`], [`time`], [`rng`] and [`hash`] are what machines are
+//! [`stun`] a client and a server; [`portmap`] asks routers for ports; [`timers`], [`time`], [`rng`] and [`hash`] are what machines are
 //! made of.
 //!
 //! Without default features the crate is `no_std` with `alloc`. The `std` feature only lets CRC-32
@@ -57,6 +57,7 @@ extern crate std;
 pub mod discovery;
 pub mod hash;
 pub mod machine;
+pub mod portmap;
 pub mod rng;
 pub mod stun;
 pub mod time;
