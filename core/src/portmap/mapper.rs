@@ -283,6 +283,9 @@ impl PortMapper {
 
     /// What has to be told because of what has not happened.
     fn judge(&mut self, now: Instant) {
+        for router in &mut self.routers {
+            router.forget_gone();
+        }
         match self.phase {
             Phase::Open => {}
             Phase::Closing { until } => {

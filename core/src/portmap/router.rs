@@ -121,7 +121,7 @@ impl Router {
     }
 
     /// What is deleted is forgotten, unless a question about it is still under way.
-    fn forget_gone(&mut self) {
+    pub(super) fn forget_gone(&mut self) {
         let about = self.gateway.job_is_about();
         self.leases.retain(|lease| !lease.is_gone() || about == Some(lease.wish.id));
     }
@@ -159,7 +159,6 @@ impl Router {
 
     /// The next thing that is due, if any.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Option<Output<Event>> {
-        self.forget_gone();
         for index in 0..self.leases.len() {
             if self.leases[index].expire(cx.now) {
                 self.leases[index].settle(cx.now, self.address, None, cx.events);
