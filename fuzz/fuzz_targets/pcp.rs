@@ -18,16 +18,41 @@ const BOUND: usize = 40 * MAX_MAPPINGS;
 
 #[derive(Arbitrary, Debug)]
 enum Step<'a> {
-    Map { port: u8, tcp: bool, external: u16 },
-    Unmap { which: u8 },
-    Wait { millis: u32 },
+    Map {
+        port: u8,
+        tcp: bool,
+        external: u16,
+    },
+    Unmap {
+        which: u8,
+    },
+    Wait {
+        millis: u32,
+    },
     /// To when it wants to be woken.
     Wake,
-    Bytes { bytes: &'a [u8], from: u8 },
+    Bytes {
+        bytes: &'a [u8],
+        from: u8,
+    },
     /// A request that it sent comes back as an answer, with some of its bytes set.
-    Echo { to: u8, result: u8, lifetime: u32, epoch: u32, port: u16, from: u8 },
+    Echo {
+        to: u8,
+        result: u8,
+        lifetime: u32,
+        epoch: u32,
+        port: u16,
+        from: u8,
+    },
     /// The same in NAT-PMP.
-    Old { opcode: u8, result: u16, epoch: u32, port: u8, external: u16, lifetime: u32 },
+    Old {
+        opcode: u8,
+        result: u16,
+        epoch: u32,
+        port: u8,
+        external: u16,
+        lifetime: u32,
+    },
     Unreachable,
     Jump,
     Gone,

@@ -25,25 +25,56 @@ const ENDLESS: usize = 400;
 
 #[derive(Arbitrary, Debug)]
 enum Step<'a> {
-    Map { port: u8 },
-    Unmap { which: u8 },
-    Wait { millis: u16 },
+    Map {
+        port: u8,
+    },
+    Unmap {
+        which: u8,
+    },
+    Wait {
+        millis: u16,
+    },
     Wake,
     /// An answer to a search, with this location behind the gateway's address or instead of it.
-    Found { location: &'a str, whole: bool },
-    Datagram { bytes: &'a [u8] },
+    Found {
+        location: &'a str,
+        whole: bool,
+    },
+    Datagram {
+        bytes: &'a [u8],
+    },
     /// Bytes on the connection that stands.
-    Bytes { bytes: &'a [u8], piece: u8 },
+    Bytes {
+        bytes: &'a [u8],
+        piece: u8,
+    },
     /// A whole response with this body.
-    Body { body: &'a str, status: u8, piece: u8, chunked: bool },
-    Describe { kind: u8, control: &'a str, base: Option<&'a str> },
-    Address { octets: [u8; 4] },
-    Fault { code: u16 },
-    Done { port: Option<u16> },
+    Body {
+        body: &'a str,
+        status: u8,
+        piece: u8,
+        chunked: bool,
+    },
+    Describe {
+        kind: u8,
+        control: &'a str,
+        base: Option<&'a str>,
+    },
+    Address {
+        octets: [u8; 4],
+    },
+    Fault {
+        code: u16,
+    },
+    Done {
+        port: Option<u16>,
+    },
     /// The connection ends, or none comes to be.
     End,
     /// The next connection is refused or not.
-    Refuse { next: bool },
+    Refuse {
+        next: bool,
+    },
     Jump,
     Close,
 }
@@ -107,7 +138,8 @@ impl World {
                 self.respond(status, body, piece, chunked);
             }
             Step::Describe { kind, control, base } => {
-                let kinds = ["WANIPConnection:1", "WANIPConnection:2", "WANPPPConnection:1", "Layer3Forwarding:1"];
+                let kinds =
+                    ["WANIPConnection:1", "WANIPConnection:2", "WANPPPConnection:1", "Layer3Forwarding:1"];
                 let kind = kinds[usize::from(kind % 4)];
                 let base = base.map(|base| format!("<URLBase>{base}</URLBase>")).unwrap_or_default();
                 let body = format!(

@@ -265,11 +265,13 @@ impl Lease {
 
     /// The program does not want it any more: what is granted, or may be, is deleted.
     pub(super) fn leave(&mut self, now: Instant) {
+        // Who is silent where another protocol answers has not granted anything either.
+        let is_held = self.best().is_some();
         self.leaving = true;
         self.told = None;
         for via in Via::ALL {
             let attempt = self.attempt_mut(via);
-            let asked = attempt.awaiting && via != Via::Igd;
+            let asked = attempt.awaiting && via != Via::Igd && !is_held;
             if attempt.stage == Stage::Deleting {
                 continue;
             } else if attempt.grant.is_some() || asked {
