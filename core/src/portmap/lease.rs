@@ -229,12 +229,17 @@ impl Lease {
         }
     }
 
-    /// Nobody waits for a protocol that is out of the race.
-    pub(super) fn hurry(&mut self, now: Instant) {
-        for attempt in &mut self.attempts {
-            if attempt.stage == Stage::Waiting {
-                attempt.next = attempt.next.min(now);
-            }
+    /// A protocol is out of the race: the next one begins, and has its head start before those after it.
+    fn hurry(&mut self, now: Instant) {
+        if let Some(attempt) = self.attempts.iter_mut().find(|attempt| attempt.stage == Stage::Waiting) {
+            attempt.next = attempt.next.min(now);
+        }
+    }
+
+    /// Perhaps nobody answers: all others begin.
+    pub(super) fn hurry_all(&mut self, now: Instant) {
+        for attempt in self.attempts.iter_mut().filter(|attempt| attempt.stage == Stage::Waiting) {
+            attempt.next = attempt.next.min(now);
         }
     }
 

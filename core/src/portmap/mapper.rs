@@ -272,6 +272,9 @@ impl PortMapper {
                 return Some(output);
             }
         }
+        if !self.routers.iter().any(|router| router.gateway.is_searched()) {
+            self.search.stop(); // all are found, or given up
+        }
         while self.search.deadline() <= now {
             let routers = self.routers.iter().filter(|router| !router.is_extra).map(|router| router.address);
             if let Some(output) = self.search.poll(now, local, &self.config, routers, buf) {

@@ -143,7 +143,7 @@ impl Router {
     /// ICMP says that nobody listens: a hint that makes the others begin, and ends nothing.
     pub(super) fn is_perhaps_deaf(&mut self, now: Instant) {
         for lease in &mut self.leases {
-            lease.hurry(now);
+            lease.hurry_all(now);
         }
     }
 

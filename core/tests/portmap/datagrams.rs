@@ -158,8 +158,8 @@ fn errors_of_pcp_lead_to_the_others_and_are_told_if_nobody_helps() {
         let router = || Router { pcp_error: Some((code, 60)), ..Router::pcp("192.168.1.1") };
         let mut world = World::new(vec![Router { igd: Some(5_000), ..router() }]);
         world.map(5_000);
-        world.drain();
-        assert_eq!(world.take_mapped()[0].via, Via::Igd, "at once");
+        world.pass(Duration::from_millis(500));
+        assert_eq!(world.take_mapped()[0].via, Via::Igd, "after half a second");
 
         let mut world = World::with(vec![router()], |config| config.protocols = Protocols::only(Via::Pcp));
         let id = world.map(5_000);

@@ -9,9 +9,10 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use super::description::{MAX_DESCRIPTION, Service, ServiceType, services};
+use super::description::{Service, ServiceType, services};
 use super::http::{self, Progress, Response};
-use super::soap::{self, Action, Answer, Entry, ErrorCode};
+use super::job::{Job, Kind};
+use super::soap::{Action, Answer, Entry, ErrorCode};
 use super::url::Url;
 use crate::machine::{HostRequest, Output, Path, SocketId};
 use crate::portmap::config::{Event, MappingId, Refusal, Via, is_usable};
@@ -22,9 +23,6 @@ use crate::time::{Duration, Instant};
 
 /// How many places of a description are tried.
 const MAX_LOCATIONS: usize = 4;
-
-/// How long one question may take.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A mapping is added again after so long at the latest, and the external address asked for.
 const REFRESH: Duration = Duration::from_secs(300);
@@ -68,26 +66,6 @@ enum Stage {
     Absent { until: Instant },
 }
 
-/// One question on its way.
-#[derive(Debug)]
-struct Job {
-    kind: Kind,
-    id: SocketId,
-    path: Option<Path>,
-    request: Vec<u8>,
-    sent: usize,
-    response: Response,
-    deadline: Instant,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Describe,
-    External,
-    Add { id: MappingId, port: u16, lease: u32, any: bool },
-    Delete { id: MappingId },
-}
-
 impl Default for Gateway {
     fn default() -> Self {
         Self {
@@ -128,8 +106,8 @@ impl Gateway {
 
     pub(in crate::portmap) fn deadline(&self, leases: &[Lease]) -> Instant {
         match (&self.job, self.stage) {
-            (Some(job), _) if job.path.is_some() && job.sent < job.request.len() => Instant::ZERO,
-            (Some(job), _) => job.deadline,
+            (Some(job), _) if job.is_writable() => Instant::ZERO,
+            (Some(job), _) => job.deadline(),
             (None, Stage::Searching { until }) => until,
             (None, _) => leases.iter().map(wants_at).min().unwrap_or(Instant::FAR_FUTURE),
         }
@@ -141,7 +119,7 @@ impl Gateway {
 
     /// It has just answered a search that was another's.
     pub(in crate::portmap) fn expect(&mut self, now: Instant) {
-        self.stage = Stage::Searching { until: now + PATIENCE };
+        self.stage = Stage::Searching { until: now + super::search::LENGTH };
     }
 
     /// Somebody says where this gateway is described: believed only while it is searched.
@@ -164,7 +142,7 @@ impl Gateway {
         buf: &mut [u8],
     ) -> Option<Output<Event>> {
         if let Some(job) = &mut self.job {
-            if job.deadline <= cx.now {
+            if job.deadline() <= cx.now {
                 cx.sockets.closing.push_back(job.id);
                 self.finish(leases, router, cx, false);
                 return None;
@@ -249,10 +227,7 @@ impl Gateway {
         request: Vec<u8>,
     ) -> Output<Event> {
         let id = cx.sockets.connection();
-        let limit = if kind == Kind::Describe { MAX_DESCRIPTION } else { soap::MAX_ANSWER };
-        let deadline = cx.now + PATIENCE;
-        let response = Response::new(limit);
-        self.job = Some(Job { kind, id, path: None, request, sent: 0, response, deadline });
+        self.job = Some(Job::new(cx.now, kind, id, request));
         Output::Host(HostRequest::Connect { id, local: SocketAddr::new(cx.config.local.ip(), 0), remote })
     }
 
@@ -489,21 +464,6 @@ impl Gateway {
             }
             lease.settle(cx.now, router, None, cx.events);
         }
-    }
-}
-
-impl Job {
-    fn transmit(&mut self, buf: &mut [u8]) -> Option<Output<Event>> {
-        let path = self.path?;
-        let rest = &self.request[self.sent..];
-        let len = rest.len().min(buf.len());
-        if len == 0 {
-            self.sent = self.request.len(); // no room at all: lost, as on the way
-            return None;
-        }
-        buf[..len].copy_from_slice(&rest[..len]);
-        self.sent += len;
-        Some(Output::Transmit { path, len, segment: None, ecn: None })
     }
 }
 

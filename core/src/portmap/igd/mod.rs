@@ -8,6 +8,7 @@
 mod description;
 pub(super) mod gateway;
 pub mod http;
+mod job;
 pub(super) mod search;
 pub mod soap;
 pub mod ssdp;

@@ -13,7 +13,7 @@ use crate::time::{Duration, Instant};
 const ROUNDS: [Duration; 3] = [Duration::ZERO, Duration::from_secs(1), Duration::from_secs(3)];
 
 /// How long a search takes.
-const LENGTH: Duration = Duration::from_secs(5);
+pub(super) const LENGTH: Duration = Duration::from_secs(5);
 
 /// A router itself is asked for these; it will not answer to both.
 const UNICAST_TARGETS: usize = 2;
