@@ -12,7 +12,9 @@
 
 mod confidence;
 mod filter_test;
+mod forecast;
 mod hairpin;
+mod hint;
 mod judge;
 mod lifetime;
 mod pass;
@@ -27,6 +29,8 @@ use core::fmt;
 use core::net::SocketAddr;
 
 pub use confidence::Confidence;
+pub use forecast::{Circumstances, Forecast, Kind, Outlook};
+pub use hint::Hint;
 pub use profile::{
     Allocation, Axis, Dependence, Fallback, Finding, Hairpin, Ipv6, Label, Lifetime, NatProfile, Observation,
 };
