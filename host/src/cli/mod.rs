@@ -6,6 +6,7 @@
 pub mod asker;
 pub mod check;
 pub mod mediator;
+pub mod nat;
 pub mod output;
 pub mod peer;
 

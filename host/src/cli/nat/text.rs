@@ -1,0 +1,223 @@
+//! A profile in words: one line per axis, how sure each is, what it promises, what to change.
+
+use std::fmt;
+use std::time::Duration;
+
+use bradawl::discovery::{
+    Allocation, Axis, Confidence, Dependence, Fallback, Hairpin, Ipv6, Kind, Label, Lifetime, Outlook,
+};
+
+use super::{Family, Nat, PortMapping};
+
+impl fmt::Display for Nat<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.title(f)?;
+        line(f, "UDP", self.profile.udp, |passes| if passes { "passes" } else { "does not pass" }.into())?;
+        if !self.is_blocked() && !self.nobody_answered() {
+            self.behaviour(f)?;
+        }
+        self.addresses(f)?;
+        self.forecasts(f)?;
+        for hint in self.profile.hints(self.circumstances()) {
+            write!(f, "\n  {:<13} {hint}", "hint")?;
+        }
+        Ok(())
+    }
+}
+
+impl Nat<'_> {
+    fn title(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.family {
+            Family::Ipv4 => "IPv4",
+            Family::Ipv6 => "IPv6",
+        })?;
+        match self.profile.label() {
+            Label::Unknown if self.nobody_answered() => f.write_str(" · no server answered"),
+            Label::Unknown => f.write_str(" · its kind is not known"),
+            Label::PortRestricted if self.is_untranslated() => {
+                write!(f, " · no NAT, a firewall · {} sure", self.profile.confidence())
+            }
+            label => write!(f, " · {label} · {} sure", self.profile.confidence()),
+        }
+    }
+
+    fn behaviour(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let profile = self.profile;
+        line(f, "NAT", profile.translated, |is| if is { "yes" } else { "no" }.into())?;
+        self.axis(f, "mapping", profile.mapping, mapping, self.why_no_mapping())?;
+        self.axis(f, "filtering", profile.filtering, filtering, "needs a server with two addresses")?;
+        line(f, "shared port", profile.overloaded, |is| {
+            if is { "others may have it, too" } else { "no" }.into()
+        })?;
+        if !self.is_untranslated() {
+            self.axis(f, "ports", profile.allocation, allocation, "too few answers")?;
+            line(f, "taken by others", profile.traffic, |rate| format!("{rate} ports a second"))?;
+            line(f, "parity", profile.parity, |is| if is { "even stays even" } else { "not kept" }.into())?;
+            self.axis(f, "hairpin", profile.hairpin, hairpin, "not found out in time")?;
+            line(f, "addresses", profile.several_addresses, |is| if is { "several" } else { "one" }.into())?;
+        }
+        if !self.is_untranslated() || profile.lifetime.is_some() || self.patient {
+            let why = if self.patient { "not found out in time" } else { "takes minutes: --lifetime waits" };
+            self.axis(f, "lifetime", profile.lifetime, lifetime, why)?;
+        }
+        line(f, "kept alive by", profile.refreshed_inbound, |is| {
+            if is { "what comes in, too" } else { "what goes out only" }.into()
+        })
+    }
+
+    fn addresses(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.profile.public.is_empty() {
+            let public: Vec<_> = self.profile.public.iter().map(ToString::to_string).collect();
+            write!(f, "\n  {:<13} {}", "public", public.join(", "))?;
+        }
+        if self.family == Family::Ipv6 {
+            return Ok(());
+        }
+        match self.port_mapping {
+            PortMapping::NotAsked => {}
+            PortMapping::Refused => write!(f, "\n  {:<13} the router opens none", "port mapping")?,
+            PortMapping::Open { protocol, external } => {
+                write!(f, "\n  {:<13} {protocol}: {external}", "port mapping")?;
+                if !self.circumstances().port_mapping {
+                    f.write_str(", which is not public")?;
+                }
+            }
+        }
+        if !self.is_untranslated() {
+            line(f, "carrier NAT", self.profile.carrier, |is| if is { "yes" } else { "no" }.into())?;
+        }
+        write!(f, "\n  {:<13} {}", "IPv6", ipv6(self.ipv6))
+    }
+
+    /// Kinds with the same outlook share a line.
+    fn forecasts(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let given = self.circumstances();
+        let all = Kind::ALL.map(|kind| (kind, self.profile.forecast_given(kind, given)));
+        let mut label = "forecast";
+        for outlook in [Outlook::Direct, Outlook::Likely, Outlook::Unlikely, Outlook::Relay] {
+            let these: Vec<_> = all.iter().filter(|(_, forecast)| forecast.outlook == outlook).collect();
+            let kinds: Vec<_> = these
+                .iter()
+                .map(|(kind, forecast)| match outlook {
+                    Outlook::Likely => format!("{kind} ({})", seconds(forecast.within)),
+                    _ => kind.to_string(),
+                })
+                .collect();
+            let with = match (these.len(), outlook) {
+                (0, _) => continue,
+                (count, _) if count == Kind::ALL.len() => "everybody".to_owned(),
+                (count, Outlook::Direct) if count == Kind::ALL.len() - 1 => {
+                    "everybody who has UDP".to_owned()
+                }
+                _ => kinds.join(", "),
+            };
+            let mark = if outlook == Outlook::Direct { "direct ✔".to_owned() } else { outlook.to_string() };
+            write!(f, "\n  {label:<13} {mark:<8}  with {with}")?;
+            label = "";
+        }
+        if all.iter().any(|(_, forecast)| forecast.ipv6) {
+            write!(f, "\n  {:<13} direct ✔  with whoever has IPv6, too", "")?;
+        }
+        Ok(())
+    }
+
+    fn why_no_mapping(&self) -> &'static str {
+        if self.profile.servers.1 < 2 {
+            "needs a second server, or one with two addresses"
+        } else {
+            "the answers do not agree"
+        }
+    }
+
+    /// A line about an axis that people want to know of, even if it is not known.
+    fn axis<T: Copy>(
+        &self,
+        f: &mut fmt::Formatter<'_>,
+        name: &str,
+        axis: Axis<T>,
+        words: impl Fn(T) -> String,
+        why_not: &str,
+    ) -> fmt::Result {
+        match axis {
+            Some(_) => line(f, name, axis, words),
+            None => write!(f, "\n  {name:<13}    ?  unknown: {why_not}"),
+        }
+    }
+}
+
+/// A line about an axis, if it is known.
+fn line<T: Copy>(
+    f: &mut fmt::Formatter<'_>,
+    name: &str,
+    axis: Axis<T>,
+    words: impl Fn(T) -> String,
+) -> fmt::Result {
+    let Some(finding) = axis else { return Ok(()) };
+    write!(f, "\n  {name:<13} {:>4}  {}", percent(finding.confidence), words(finding.value))
+}
+
+fn percent(confidence: Confidence) -> String {
+    confidence.to_string()
+}
+
+fn mapping(value: Dependence) -> String {
+    let words = match value {
+        Dependence::Endpoint => "one public port for all peers",
+        Dependence::Address => "another public port for each peer's address",
+        Dependence::AddressAndPort => "another public port for each peer",
+    };
+    format!("{words} ({value})")
+}
+
+fn filtering(value: Dependence) -> String {
+    let words = match value {
+        Dependence::Endpoint => "lets everybody in",
+        Dependence::Address => "lets in whom we sent to, from any port",
+        Dependence::AddressAndPort => "lets in answers only",
+    };
+    format!("{words} ({value})")
+}
+
+fn allocation(value: Allocation) -> String {
+    match value {
+        Allocation::Preserving { otherwise: None } => "the inside port is kept".to_owned(),
+        Allocation::Preserving { otherwise: Some(Fallback::Random) } => {
+            "the inside port is kept; if it is taken, any".to_owned()
+        }
+        Allocation::Preserving { otherwise: Some(next) } => {
+            format!("the inside port is kept; if it is taken, {next}")
+        }
+        Allocation::Sequential { step } => format!("one after the other, by {step}"),
+        Allocation::Random => "any".to_owned(),
+        Allocation::Block { first, last } => format!("any of {first}–{last}"),
+    }
+}
+
+fn hairpin(value: Hairpin) -> String {
+    match value {
+        Hairpin::None => "two hosts behind it do not reach each other by its address".to_owned(),
+        Hairpin::ExternalSource | Hairpin::InternalSource => value.to_string(),
+    }
+}
+
+fn lifetime(value: Lifetime) -> String {
+    let about = value.estimate().as_secs();
+    match value.forgotten {
+        Some(_) => format!("forgotten after {about} s of silence"),
+        None => format!("remembered for {about} s of silence or more"),
+    }
+}
+
+fn ipv6(value: Ipv6) -> String {
+    match value {
+        Ipv6::Unknown => "unknown: no server with an IPv6 address was named".to_owned(),
+        Ipv6::Absent => "none: no address of this host leads out".to_owned(),
+        _ => value.to_string(),
+    }
+}
+
+/// Roughly: nobody has measured it.
+fn seconds(duration: Duration) -> String {
+    let seconds = duration.as_secs_f64();
+    if seconds < 0.95 { format!("{:.1} s", seconds.max(0.1)) } else { format!("{seconds:.0} s") }
+}
