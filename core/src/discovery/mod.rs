@@ -318,7 +318,7 @@ fn read(probe: &Probe, path: Path, message: &Message<'_>) -> Option<Said> {
         Ask::ToPort(_) => is_from_there,
         Ask::Hairpin => false,
     };
-    is_right.then(|| Said::read(message))
+    is_right.then(|| Said::read(message, path.local))
 }
 
 /// Writes the packet that is wanted; nothing if its socket is gone, or there have been too many.

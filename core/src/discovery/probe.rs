@@ -83,17 +83,28 @@ pub(super) struct Said {
 
 impl Said {
     /// Reads an answer; an error is a no, and something unreadable too.
-    pub(super) fn read(message: &Message<'_>) -> Self {
+    pub(super) fn read(message: &Message<'_>, local: SocketAddr) -> Self {
         if message.class() != Class::Success {
             return Self { mapped: None, other: None, help: None };
         }
         let xor = message.find().ok().flatten().map(|XorMappedAddress(address)| address);
         let plain = || message.find().ok().flatten().map(|MappedAddress(address)| address);
         Self {
-            mapped: xor.or_else(plain),
+            mapped: xor.or_else(plain).map(|mapped| on_the_same_link(mapped, local)),
             other: message.find().ok().flatten().map(|OtherAddress(address)| address),
             help: message.find().ok().flatten(),
         }
+    }
+}
+
+/// A link-local address as seen from the same link: its interface is known to nobody but us.
+fn on_the_same_link(seen: SocketAddr, local: SocketAddr) -> SocketAddr {
+    match (seen, local) {
+        (SocketAddr::V6(mut seen), SocketAddr::V6(local)) if seen.ip().is_unicast_link_local() => {
+            seen.set_scope_id(local.scope_id());
+            seen.into()
+        }
+        _ => seen,
     }
 }
 
