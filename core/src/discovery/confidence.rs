@@ -22,6 +22,8 @@ pub struct Confidence(u8);
 impl Confidence {
     /// No evidence at all.
     pub const NONE: Self = Self(0);
+    /// Wrong once in a hundred times. Less than that is a guess, and nobody should build on it.
+    pub const ENOUGH: Self = Self(7);
     /// Wrong once in a million times: 0.9.
     pub const SURE: Self = Self(20);
     /// Nothing is surer than this.

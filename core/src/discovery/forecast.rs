@@ -180,9 +180,6 @@ const ALL_PORTS: u32 = 64_512;
 /// Ports a second taken by others, from which on a prediction fails too often to be called sure.
 const BUSY: u16 = 300;
 
-/// An axis with less evidence than this counts as unknown: it would be wrong once in a hundred times.
-const ENOUGH: Confidence = Confidence::from_bits(7);
-
 impl NatProfile {
     /// What to expect of a peer behind that kind of NAT.
     pub fn forecast(&self, remote: Kind) -> Forecast {
@@ -265,7 +262,7 @@ impl NatProfile {
 
 /// The value of an axis, if there is enough evidence for it.
 pub(super) fn known<T: Copy>(axis: super::Axis<T>) -> Option<T> {
-    axis.filter(|finding| finding.confidence >= ENOUGH).map(|finding| finding.value)
+    axis.filter(|finding| finding.confidence >= Confidence::ENOUGH).map(|finding| finding.value)
 }
 
 /// One side of a pair, from the easiest to the hardest.

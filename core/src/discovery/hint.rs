@@ -79,7 +79,7 @@ impl fmt::Display for Hint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::AllowUdp => {
-                "UDP is blocked: ask for UDP port 3478 to be let out; else it takes a relay over TCP 443"
+                "no UDP comes back: ask for UDP port 3478 to be let out; else it takes a relay over TCP 443"
             }
             Self::LeaveCarrier => {
                 "your router is behind a carrier's NAT: ask for a public address, or use IPv6"
