@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use bradawl_host::clock::Clock;
-use common::{Mediator, lines, peer, stderr};
+use common::{Mediator, lines, named, peer, stderr};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
@@ -18,21 +18,28 @@ fn check_over_both_families() {
     for address in mediator.addresses() {
         let output = peer(&["check", "--mediator", &address, "--json"]);
         assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
-        let [mapped] = &lines(&output)[..] else { panic!("one line") };
+        let [mapped, nat] = &lines(&output)[..] else { panic!("two lines") };
         assert_eq!((&mapped["v"], &mapped["event"]), (&json!(1), &json!("mapped")));
         assert_eq!(mapped["public"], mapped["local"]);
         assert_eq!(mapped["translated"], false);
         assert!(mapped["rtt_ms"].as_f64().is_some_and(|rtt| rtt > 0.0 && rtt < 5_000.0));
+        assert_eq!((&nat["v"], &nat["event"]), (&json!(1), &json!("nat")));
+        assert_eq!(nat["family"], if address.starts_with('[') { "ipv6" } else { "ipv4" });
+        assert_eq!((&nat["udp"], &nat["translated"]), (&json!(true), &json!(false)));
+        assert_eq!(nat["forecast"]["home"]["outlook"], "direct");
+        assert_eq!(nat["forecast"]["udp-blocked"]["outlook"], "relay");
 
         let output = peer(&["check", "--mediator", &address]);
         let text = str::from_utf8(&output.stdout).expect("UTF-8");
-        assert!(text.starts_with(&address) && text.ends_with("no NAT on this path\n"), "{text}");
+        let first = text.lines().next().expect("a line");
+        assert!(first.starts_with(&address) && first.ends_with("no NAT on this path"), "{text}");
+        assert!(text.contains("· no NAT") && text.contains("\n  forecast      direct ✔  with"), "{text}");
         assert_eq!(stderr(&output), "");
     }
     let (status, stopped) = mediator.stop(Signal::TERM);
     assert_eq!(status.code(), Some(0));
-    assert_eq!((&stopped["event"], &stopped["answers"]), (&json!("stopped"), &json!(4)));
-    assert_eq!((&stopped["datagrams"], &stopped["dropped"]), (&json!(4), &json!({})));
+    assert_eq!((&stopped["event"], &stopped["dropped"]), (&json!("stopped"), &json!({})));
+    assert_eq!(stopped["datagrams"], stopped["answers"]);
 }
 
 #[test]
@@ -43,7 +50,7 @@ fn check_through_a_wildcard_by_name_and_by_several_addresses() {
     let servers = format!("127.0.0.1:{port},127.0.0.9:{port}");
     let output = peer(&["check", "--mediator", &servers, "--json"]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
-    assert_eq!(lines(&output).len(), 2, "each answers from where it was asked");
+    assert_eq!(named(&output, "mapped").len(), 2, "each answers from where it was asked");
 
     let output = peer(&["check", "--mediator", &format!("localhost:{port}"), "--json", "--timeout", "1"]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
@@ -74,7 +81,45 @@ fn one_server_of_two_is_enough() {
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let mut events: Vec<_> = lines(&output).iter().map(|line| line["event"].clone()).collect();
     events.sort_by_key(Value::to_string);
-    assert_eq!(events, ["failed", "mapped"]);
+    assert_eq!(events, ["failed", "mapped", "nat"]);
+    assert_eq!(named(&output, "nat")[0]["servers"], json!({"asked": 2, "answered": 1}));
+}
+
+#[test]
+fn a_server_with_two_addresses_tells_of_the_filter() {
+    let mediator = Mediator::start(&["--listen", "127.0.0.1:0", "--alternate", "127.0.0.74:0"]);
+    let output = peer(&["check", "--mediator", &mediator.addresses()[0], "--json"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let [nat] = &named(&output, "nat")[..] else { panic!("one") };
+    assert_eq!((&nat["label"], &nat["filtering"]), (&json!("open"), &json!("endpoint-independent")), "{nat}");
+    let confidence = nat["confidences"]["filtering"].as_f64().expect("it is known");
+    assert!((0.5..1.0).contains(&confidence), "{nat}");
+    assert_eq!(nat["hints"], json!([]));
+}
+
+#[test]
+fn more_servers_than_help_are_said_aloud() {
+    let mediator = Mediator::start(&["--listen", "0.0.0.0:0"]);
+    let any = &mediator.addresses()[0];
+    let port = any.strip_prefix("0.0.0.0:").expect("the wildcard, as it was asked for");
+    let servers: Vec<_> = (1..=10).map(|host| format!("127.0.1.{host}:{port}")).collect();
+    let output = peer(&["check", "--mediator", &servers.join(","), "--json"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert_eq!(named(&output, "mapped").len(), 10, "each is asked how it sees us");
+    assert_eq!(named(&output, "nat")[0]["servers"], json!({"asked": 9, "answered": 9}));
+    assert!(stderr(&output).starts_with("note: of 10 servers the first 9 "), "{}", stderr(&output));
+}
+
+#[test]
+fn no_udp_at_all_is_concluded_from_silence() {
+    let silent = ["127.0.0.71:0", "127.0.0.72:0"].map(|at| UdpSocket::bind(at).expect("a socket"));
+    let servers = silent.each_ref().map(|silent| silent.local_addr().expect("an address").to_string());
+    let output = peer(&["check", "--mediator", &servers.join(","), "--timeout", "6", "--json"]);
+    assert_eq!(output.status.code(), Some(3));
+    let [nat] = &named(&output, "nat")[..] else { panic!("one") };
+    assert_eq!((&nat["udp"], &nat["label"]), (&json!(false), &json!("blocked")), "{nat}");
+    assert_eq!(nat["forecast"]["open"]["strategy"], "relay-tcp");
+    assert_eq!(nat["hints"], json!(["allow-udp"]));
 }
 
 #[test]
@@ -144,8 +189,8 @@ fn demo_needs_nothing_and_nobody() {
     let events: Vec<_> = lines(&output).iter().map(|line| line["event"].clone()).collect();
     assert_eq!(events.first(), Some(&json!("ready")));
     assert_eq!(events.last(), Some(&json!("stopped")));
-    let mapped = events.iter().filter(|event| **event == "mapped").count();
-    assert_eq!(mapped, events.len() - 2);
+    let mapped = named(&output, "mapped").len();
+    assert_eq!((mapped, named(&output, "nat").len()), ((events.len() - 2) / 2, mapped), "{events:?}");
     if mapped < 2 {
         println!("skipped the IPv6 half: this host has no IPv6 loopback");
     }

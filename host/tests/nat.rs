@@ -157,9 +157,11 @@ IPv4 · blocked · 90 % sure
   UDP           90 %  does not pass
   IPv6          unknown: no server with an IPv6 address was named
   forecast      relay     with everybody
-  hint          UDP is blocked: ask for UDP port 3478 to be let out; else it takes a relay over TCP 443
+  hint          no UDP comes back: ask for UDP port 3478 to be let out; else it takes a relay over TCP 443
 ",
     );
+    let guess = NatProfile { servers: (1, 0), udp: found(false, 5), ..profile };
+    assert!(nat(&guess).to_string().starts_with("IPv4 · perhaps blocked · 43 % sure\n"));
 }
 
 #[test]
@@ -186,6 +188,9 @@ IPv6 · open · 90 % sure
     );
     let walled = NatProfile { filtering: found(Dependence::AddressAndPort, 20), ..profile };
     assert!(nat(&walled).to_string().starts_with("IPv4 · no NAT, a firewall · 90 % sure\n"));
+    let one = NatProfile { servers: (1, 1), mapping: None, filtering: None, ..walled };
+    let text = nat(&one).to_string();
+    assert!(text.starts_with("IPv4 · no NAT, perhaps a firewall\n") && !text.contains("mapping"), "{text}");
 }
 
 #[test]

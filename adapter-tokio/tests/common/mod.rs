@@ -80,6 +80,11 @@ pub(crate) fn lines(output: &Output) -> Vec<Value> {
         .collect()
 }
 
+/// The lines with this event.
+pub(crate) fn named(output: &Output, event: &str) -> Vec<Value> {
+    lines(output).into_iter().filter(|line| line["event"] == event).collect()
+}
+
 pub(crate) fn stderr(output: &Output) -> &str {
     str::from_utf8(&output.stderr).expect("UTF-8")
 }

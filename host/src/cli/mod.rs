@@ -3,7 +3,6 @@
 //! Results go to stdout, everything else to stderr. With `--json` a result is one object per line
 //! with `"v":1` in it. An error is one line that says what is wrong and what to do about it.
 
-pub mod asker;
 pub mod check;
 pub mod mediator;
 pub mod nat;

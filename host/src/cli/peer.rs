@@ -27,15 +27,16 @@ pub struct Cli {
 /// What it can do.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
-    /// Ask mediators how the world sees this host
+    /// Find out what NAT this host is behind, and with whom it can connect
     Check(Check),
     /// Start a mediator on this host and check against it
     Demo(Demo),
 }
 
 const CHECK_EXAMPLES: &str = "Examples:
-  bradawl-peer check --mediator stun.example.org
-  bradawl-peer check --mediator 198.51.100.1:3478,[2001:db8::1]:3478 --json";
+  bradawl-peer check --mediator stun.example.org,stun.example.net
+  bradawl-peer check --mediator 198.51.100.1:3478,[2001:db8::1]:3478 --json
+Two servers tell more than one, and one that has two addresses tells the most.";
 
 /// The arguments of `check`.
 #[derive(Args, Clone, Debug)]
@@ -56,9 +57,13 @@ pub struct Check {
     #[arg(long, value_name = "IP", value_parser = ip, env = "BRADAWL_BIND", hide_env_values = true)]
     pub bind: Option<IpAddr>,
 
-    /// Give up after this many seconds
-    #[arg(long, value_name = "S", default_value = "5", value_parser = seconds, env = "BRADAWL_TIMEOUT", hide_env_values = true)]
-    pub timeout: Duration,
+    /// Wait until it is known how long a mapping lives, which takes minutes
+    #[arg(long)]
+    pub lifetime: bool,
+
+    /// End after this many seconds with what is known by then [default: 5, with --lifetime 1800]
+    #[arg(long, value_name = "S", value_parser = seconds, env = "BRADAWL_TIMEOUT", hide_env_values = true)]
+    pub timeout: Option<Duration>,
 
     /// Print results as JSON, one object per line
     #[arg(long, env = "BRADAWL_JSON", value_parser = FalseyValueParser::new(), hide_env_values = true)]
@@ -66,6 +71,16 @@ pub struct Check {
 }
 
 impl Check {
+    /// How long all of it may take.
+    pub fn timeout(&self) -> Duration {
+        self.timeout.unwrap_or(if self.lifetime { PATIENT } else { QUICK })
+    }
+
+    /// How long a server may take to answer.
+    pub fn patience(&self) -> Duration {
+        if self.lifetime { self.timeout().min(QUICK) } else { self.timeout() }
+    }
+
     /// Whether any of the servers can be asked from `--bind` at all, as far as their names tell.
     pub fn validate(&self) -> Result<(), Problem> {
         let Some(ip) = self.bind else { return Ok(()) };
@@ -208,6 +223,12 @@ impl fmt::Display for Server {
         }
     }
 }
+
+/// How long a check takes at most, if nobody says otherwise.
+const QUICK: Duration = Duration::from_secs(5);
+
+/// The same, if it waits for the lifetime of mappings.
+const PATIENT: Duration = Duration::from_secs(1_800);
 
 /// Longer than this nobody waits for an answer to one small packet.
 const MAX_TIMEOUT: f64 = 3_600.0;

@@ -1,4 +1,5 @@
-//! `check`: asks each mediator, over each address family it has, how it sees this host.
+//! `check`: asks each mediator, over each address family it has, how it sees this host, and finds out
+//! what stands in between.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -10,41 +11,49 @@ use bradawl_host::cli::peer::{Check, Server};
 use bradawl_host::cli::{Exit, Problem};
 use bradawl_tokio::EventLoop;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 /// All that is waited for, names and answers together, ends with the timeout. Names are resolved
 /// side by side, and whoever is known already is asked meanwhile.
 pub(crate) async fn run(arguments: &Check) -> Result<Exit, Problem> {
     arguments.validate()?;
-    let end = Instant::now() + arguments.timeout;
-    let mut inquiry = Inquiry::new(Printer::new(arguments.json));
+    let begin = Instant::now();
+    let (end, patience) = (begin + arguments.timeout(), begin + arguments.patience());
+    // Who still resolves by then comes too late for the look at the NAT.
+    let late = begin + Inquiry::NAMES.min(arguments.patience() / 4);
+    let mut inquiry = Inquiry::new(Printer::new(arguments.json), arguments.lifetime);
     let mut names = Names::default();
     let mut events = EventLoop::new(Inquiry::driver()?);
     for server in &arguments.mediator {
         match server {
             Server::Address(address) => {
-                let left = end.saturating_duration_since(Instant::now());
+                let left = patience.saturating_duration_since(Instant::now());
                 inquiry.ask(events.driver_mut(), server, *address, arguments.bind, left)?;
             }
             Server::Name(host, port) => names.resolve(server, host, *port),
         }
     }
     let work = async {
-        while !(names.are_resolved() && inquiry.is_over()) {
+        while !(names.are_resolved() && inquiry.is_looking() && inquiry.is_over()) {
+            if names.are_resolved() && !inquiry.is_looking() {
+                inquiry.look(events.driver_mut())?;
+            }
             tokio::select! {
                 (server, result) = names.next(), if !names.are_resolved() => match result {
                     Ok(addresses) => {
-                        let left = end.saturating_duration_since(Instant::now());
+                        let left = patience.saturating_duration_since(Instant::now());
                         for address in addresses {
                             inquiry.ask(events.driver_mut(), &server, address, arguments.bind, left)?;
                         }
                     }
                     Err(error) => inquiry.unresolved(&server, &error.to_string()),
                 },
+                () = sleep_until(late), if !inquiry.is_looking() => inquiry.look(events.driver_mut())?,
                 turned = events.turn(&mut inquiry) => turned.map_err(|error| {
                     Problem::new(Exit::Failed, format!("cannot wait for sockets: {error}"))
                 })?,
             }
+            inquiry.progress(events.driver());
         }
         Ok::<_, Problem>(())
     };
@@ -53,7 +62,7 @@ pub(crate) async fn run(arguments: &Check) -> Result<Exit, Problem> {
     for server in names.unresolved() {
         inquiry.unresolved(server, "no answer");
     }
-    inquiry.finish()
+    inquiry.finish(events.driver())
 }
 
 /// Names on their way to becoming addresses. Dropped, it leaves the system's resolver to itself.

@@ -1,7 +1,6 @@
 //! `demo`: a mediator on this host's loopback addresses, and a check against it over real sockets.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::time::Duration;
 
 use bradawl_host::cli::output::{Printer, Ready, Stopped};
 use bradawl_host::cli::peer::{Check, Demo, Server};
@@ -10,8 +9,6 @@ use bradawl_host::mediator::{Mediator, Plan};
 use bradawl_host::udp::{BindOptions, Udp};
 
 use crate::check;
-
-const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Starts, checks, stops.
 pub(crate) async fn run(arguments: &Demo) -> Result<Exit, Problem> {
@@ -23,10 +20,11 @@ pub(crate) async fn run(arguments: &Demo) -> Result<Exit, Problem> {
     let unprintable = |error: std::io::Error| Problem::unprintable(&error);
     printer.print(&Ready { udp: mediator.addresses() }).map_err(unprintable)?;
 
-    printer.progress(format_args!("asking it how it sees us, over each address family:"));
+    printer.progress(format_args!("asking it how it sees us, and what stands in between:"));
     let servers = mediator.addresses().iter().map(|&address| Server::from(address)).collect();
-    let result =
-        check::run(&Check { mediator: servers, bind: None, timeout: TIMEOUT, json: arguments.json }).await;
+    let arguments =
+        Check { mediator: servers, bind: None, lifetime: false, timeout: None, json: arguments.json };
+    let result = check::run(&arguments).await;
 
     let stopped = Stopped(mediator.stop().map_err(failed)?);
     printer.print(&stopped).map_err(unprintable)?;

@@ -33,18 +33,25 @@ impl Nat<'_> {
         })?;
         match self.profile.label() {
             Label::Unknown if self.nobody_answered() => f.write_str(" · no server answered"),
+            Label::Unknown if self.is_untranslated() => f.write_str(" · no NAT, perhaps a firewall"),
             Label::Unknown => f.write_str(" · its kind is not known"),
             Label::PortRestricted if self.is_untranslated() => {
                 write!(f, " · no NAT, a firewall · {} sure", self.profile.confidence())
             }
-            label => write!(f, " · {label} · {} sure", self.profile.confidence()),
+            label => {
+                let confidence = self.profile.confidence();
+                let perhaps = if confidence < Confidence::ENOUGH { "perhaps " } else { "" };
+                write!(f, " · {perhaps}{label} · {confidence} sure")
+            }
         }
     }
 
     fn behaviour(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let profile = self.profile;
         line(f, "NAT", profile.translated, |is| if is { "yes" } else { "no" }.into())?;
-        self.axis(f, "mapping", profile.mapping, mapping, self.why_no_mapping())?;
+        if !self.is_untranslated() || profile.mapping.is_some() {
+            self.axis(f, "mapping", profile.mapping, mapping, self.why_no_mapping())?;
+        }
         self.axis(f, "filtering", profile.filtering, filtering, "needs a server with two addresses")?;
         line(f, "shared port", profile.overloaded, |is| {
             if is { "others may have it, too" } else { "no" }.into()

@@ -1,16 +1,24 @@
 //! The verb `check` without a runtime: whom to ask, from where, and what to make of the answers.
 //!
-//! An adapter resolves names and waits; everything else that `check` does is here.
+//! An adapter resolves names and waits; everything else that `check` does is here. Each server is asked
+//! once from a socket of its own (`asker.rs`), and over each family somebody looks at the NAT (`look.rs`);
+//! the two are one machine (`survey.rs`).
+
+pub mod asker;
+mod look;
+pub mod survey;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 use std::time::Duration;
 
+use bradawl::discovery::{self, Discovery};
 use bradawl::machine::{Path, Unreachable};
-use bradawl::stun::client::{Answer, Event, Failure, Request, RequestError, RequestId, StunClient};
+use bradawl::stun::client::{self, Answer, Failure, Request, RequestError, RequestId};
 use bradawl::stun::transaction::{RoundTrips, Schedule};
 
-use super::asker::Asker;
+use self::look::Look;
+use self::survey::{Event, Survey};
 use super::output::{Mapped, Printer, Unanswered};
 use super::peer::Server;
 use super::{Exit, Problem};
@@ -18,9 +26,10 @@ use crate::driver::{Driver, Limits, Sink};
 use crate::seed;
 use crate::udp::{self, BindOptions};
 
-/// Questions to servers, on their way.
+/// Questions to servers, on their way, and a look at what stands in between.
 pub struct Inquiry {
     printer: Printer,
+    look: Look,
     asked: Vec<Asked>,
     answered: usize,
     failures: Failures,
@@ -66,22 +75,32 @@ impl Inquiry {
     /// and end themselves, with a better reason; this is for what keeps them from it.
     pub const GRACE: Duration = Duration::from_millis(50);
 
-    /// Nobody has been asked yet.
-    pub fn new(printer: Printer) -> Self {
-        Self { printer, asked: Vec::new(), answered: 0, failures: Failures::default(), broken: None }
+    /// How long names may take to resolve before one looks at the NAT without them.
+    pub const NAMES: Duration = Duration::from_secs(1);
+
+    /// Nobody has been asked yet. Who is patient waits until it is known how long mappings live.
+    pub fn new(printer: Printer, patient: bool) -> Self {
+        Self {
+            printer,
+            look: Look::new(patient),
+            asked: Vec::new(),
+            answered: 0,
+            failures: Failures::default(),
+            broken: None,
+        }
     }
 
-    /// A client without sockets.
-    pub fn driver() -> Result<Driver<Asker>, Problem> {
+    /// The machine, without sockets.
+    pub fn driver() -> Result<Driver<Survey<Discovery>>, Problem> {
         let rng = seed::rng().map_err(|error| Problem::new(Exit::Failed, error.to_string()))?;
-        Ok(Driver::new(Asker::new(StunClient::new(rng)), Limits::default()))
+        Ok(Driver::new(Survey::new(rng), Limits::default()))
     }
 
     /// Asks `server` at `address`, from `bind` or whatever address the system would use. A server
     /// that cannot be asked is a result like any other; an address that is not ours is an error.
     pub fn ask(
         &mut self,
-        driver: &mut Driver<Asker>,
+        driver: &mut Driver<Survey<Discovery>>,
         server: &Server,
         address: SocketAddr,
         bind: Option<IpAddr>,
@@ -97,6 +116,7 @@ impl Inquiry {
                 Ok(ours) => ours,
                 Err(error) => {
                     self.failures.silent = true;
+                    self.look.no_way_to(address);
                     self.unanswered(server, Some(address), "no-route", format!("no way there: {error}"));
                     return Ok(());
                 }
@@ -109,8 +129,11 @@ impl Inquiry {
         let path = Path::udp(local, address);
         let request = Request { schedule: schedule(timeout), ..Request::default() };
         let now = driver.now();
-        match driver.machine_mut().ask(now, path, request) {
-            Ok(id) => self.asked.push(Asked { server: server.clone(), path, id, done: false }),
+        match driver.machine_mut().asker_mut().ask(now, path, request) {
+            Ok(id) => {
+                self.asked.push(Asked { server: server.clone(), path, id, done: false });
+                self.look.add(ours, address);
+            }
             Err(error @ (RequestError::TooMany | RequestError::BadPath)) => {
                 self.unanswered(server, Some(address), "not-asked", error.to_string());
             }
@@ -124,16 +147,44 @@ impl Inquiry {
         self.unanswered(server, None, "unresolved", format!("cannot be resolved: {why}"));
     }
 
+    /// Looks at the NAT through all servers that have been asked so far. Those that are named later
+    /// say how they see us, and no more.
+    pub fn look(&mut self, driver: &mut Driver<Survey<Discovery>>) -> Result<(), Problem> {
+        self.look.begin(driver)
+    }
+
+    /// Whether [`Inquiry::look`] has been called.
+    pub fn is_looking(&self) -> bool {
+        self.look.has_begun()
+    }
+
     /// Whether nothing more will come.
     pub fn is_over(&self) -> bool {
-        self.broken.is_some() || self.asked.iter().all(|asked| asked.done)
+        if self.broken.is_some() {
+            return true;
+        }
+        // If every server's host has said no, none of them will say more of what lies between.
+        let is_hopeless = self.answered == 0 && !self.failures.silent;
+        self.asked.iter().all(|asked| asked.done) && (is_hopeless || self.look.is_over())
+    }
+
+    /// Tells who waits for minutes how far it is.
+    pub fn progress(&mut self, driver: &Driver<Survey<Discovery>>) {
+        self.look.progress(driver.machine(), self.printer);
     }
 
     /// What came of it; questions that are still open count as unanswered.
-    pub fn finish(mut self) -> Result<Exit, Problem> {
+    pub fn finish(mut self, driver: &Driver<Survey<Discovery>>) -> Result<Exit, Problem> {
         for index in 0..self.asked.len() {
             if !std::mem::replace(&mut self.asked[index].done, true) {
                 self.failed(index, "timeout", "no answer".to_owned(), None);
+            }
+        }
+        // A host that says that nobody listens there has got our packet, and nothing is blocked.
+        let is_telling = self.answered > 0 || self.failures.closed.is_none();
+        for nat in self.look.results(driver.machine()).filter(|_| is_telling) {
+            if let Err(error) = self.printer.print(&nat) {
+                self.broken.get_or_insert(error);
             }
         }
         if let Some(error) = self.broken {
@@ -190,17 +241,21 @@ impl Inquiry {
     }
 }
 
-impl Sink<Event> for Inquiry {
-    fn event(&mut self, event: Event) {
+impl Sink<Event<discovery::Event>> for Inquiry {
+    fn event(&mut self, event: Event<discovery::Event>) {
+        let event = match event {
+            Event::Asked(event) => event,
+            Event::Looked(family, event) => return self.look.event(family, event),
+        };
         let id = match event {
-            Event::Answered(answer) => answer.id,
-            Event::Failed { id, .. } => id,
+            client::Event::Answered(answer) => answer.id,
+            client::Event::Failed { id, .. } => id,
         };
         let Some(index) = self.asked.iter().position(|asked| asked.id == id) else { return };
         self.asked[index].done = true;
         match event {
-            Event::Answered(answer) => self.answered(index, &answer),
-            Event::Failed { reason, .. } => {
+            client::Event::Answered(answer) => self.answered(index, &answer),
+            client::Event::Failed { reason, .. } => {
                 let why = if let Failure::TimedOut(why) = reason { why } else { None };
                 self.failed(index, name(reason), reason.to_string(), why);
             }

@@ -1,0 +1,149 @@
+//! Who looks at the NAT: over which families, from where, through which servers.
+
+use std::net::SocketAddr;
+
+use bradawl::discovery::{self, Config, Discovery, Ipv6, MAX_SERVERS, NatProfile};
+
+use super::survey::Survey;
+use crate::cli::nat::{Family, Nat, PortMapping};
+use crate::cli::output::Printer;
+use crate::cli::{Exit, Problem, say};
+use crate::driver::Driver;
+use crate::udp::BindOptions;
+
+/// The look over each family.
+#[derive(Default)]
+pub(super) struct Look {
+    groups: Vec<Group>,
+    begun: bool,
+    /// Whether the lifetime of mappings is waited for.
+    patient: bool,
+    /// Some server has an IPv6 address to which no address of ours leads.
+    no_ipv6: bool,
+    /// Something was learned that nobody has been told.
+    news: bool,
+}
+
+/// Servers that one socket can ask.
+struct Group {
+    family: Family,
+    /// Our address, without a port.
+    ours: SocketAddr,
+    servers: Vec<SocketAddr>,
+    /// Whether it is known what can be known in a few seconds; and all that will ever be.
+    known: bool,
+    finished: bool,
+}
+
+impl Look {
+    pub(super) fn new(patient: bool) -> Self {
+        Self { patient, ..Self::default() }
+    }
+
+    /// A server that can be asked from `ours`, whose port is 0.
+    pub(super) fn add(&mut self, ours: SocketAddr, server: SocketAddr) {
+        let family = Family::of(server);
+        let group = match self.groups.iter_mut().find(|group| group.family == family) {
+            Some(group) => group,
+            None => {
+                let group = Group { family, ours, servers: Vec::new(), known: false, finished: false };
+                self.groups.push_mut(group)
+            }
+        };
+        if group.ours == ours && !group.servers.contains(&server) {
+            group.servers.push(server);
+        } else if group.ours != ours {
+            let (first, other) = (group.ours.ip(), ours.ip());
+            say(format_args!(
+                "note: {server} is asked from {other}: it says nothing of the way out of {first}"
+            ));
+        }
+    }
+
+    /// There is no way to that server.
+    pub(super) fn no_way_to(&mut self, server: SocketAddr) {
+        self.no_ipv6 |= server.is_ipv6();
+    }
+
+    pub(super) fn has_begun(&self) -> bool {
+        self.begun
+    }
+
+    /// Begins, with the servers that there are by now.
+    pub(super) fn begin(&mut self, driver: &mut Driver<Survey<Discovery>>) -> Result<(), Problem> {
+        self.begun = true;
+        self.groups.sort_by_key(|group| group.family);
+        for group in &mut self.groups {
+            if group.servers.len() > MAX_SERVERS {
+                let (count, first) = (group.servers.len(), MAX_SERVERS);
+                say(format_args!("note: of {count} servers the first {first} are used to look at the NAT"));
+                group.servers.truncate(MAX_SERVERS);
+            }
+            let (_, local) = driver.bind(group.ours, &BindOptions::default()).map_err(|error| {
+                Problem::new(Exit::Failed, format!("cannot send from {}: {error}", group.ours.ip()))
+            })?;
+            let (servers, lifetime) = (group.servers.clone(), self.patient);
+            let sockets = discovery::MAX_SOCKETS as u32;
+            driver.machine_mut().look(group.family, sockets, |first_socket, rng| {
+                Discovery::new(Config { local, servers, first_socket, lifetime }, rng)
+            });
+        }
+        Ok(())
+    }
+
+    pub(super) fn event(&mut self, family: Family, event: discovery::Event) {
+        let Some(group) = self.groups.iter_mut().find(|group| group.family == family) else { return };
+        match event {
+            discovery::Event::Known => group.known = true,
+            discovery::Event::Learned => self.news = true,
+            discovery::Event::Finished => group.finished = true,
+        }
+    }
+
+    /// Whether nothing more will come that is waited for.
+    pub(super) fn is_over(&self) -> bool {
+        self.begun && self.groups.iter().all(|group| group.finished || group.known && !self.patient)
+    }
+
+    /// Tells who waits for minutes how far it is.
+    pub(super) fn progress(&mut self, survey: &Survey<Discovery>, printer: Printer) {
+        if !self.patient || !std::mem::take(&mut self.news) {
+            return;
+        }
+        for lifetime in survey.lookers().filter_map(|(_, looker)| looker.profile().lifetime) {
+            let survives = lifetime.value.survives.as_secs();
+            match lifetime.value.forgotten {
+                Some(forgotten) => printer.progress(format_args!(
+                    "a mapping is remembered for {survives} s of silence, and not for {}",
+                    forgotten.as_secs()
+                )),
+                None => printer.progress(format_args!("a mapping is remembered for {survives} s of silence")),
+            }
+        }
+    }
+
+    /// What is known, for each family of which anything is.
+    pub(super) fn results<'a>(&self, survey: &'a Survey<Discovery>) -> impl Iterator<Item = Nat<'a>> {
+        let (ipv6, patient) = (self.ipv6(survey), self.patient);
+        let all = survey.lookers().map(|(family, looker)| (family, looker.profile()));
+        all.filter(|(_, profile)| says_something(profile)).map(move |(family, profile)| Nat {
+            family,
+            profile,
+            ipv6,
+            port_mapping: PortMapping::NotAsked,
+            patient,
+        })
+    }
+
+    fn ipv6(&self, survey: &Survey<Discovery>) -> Ipv6 {
+        match survey.lookers().find(|(family, _)| *family == Family::Ipv6) {
+            Some((_, looker)) => Ipv6::of(looker.profile()),
+            None if self.no_ipv6 => Ipv6::Absent,
+            None => Ipv6::Unknown,
+        }
+    }
+}
+
+fn says_something(profile: &NatProfile) -> bool {
+    profile.servers.1 > 0 || profile.udp.is_some_and(|finding| !finding.value)
+}

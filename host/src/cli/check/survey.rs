@@ -1,0 +1,243 @@
+//! One machine of several: who asks each server, and who looks at the NAT over each address family.
+//!
+//! A datagram is offered to one after the other until somebody claims it. What the host says of a socket
+//! goes to whoever asked for it; everything else concerns all.
+
+use std::net::SocketAddr;
+use std::ops::Range;
+
+use bradawl::machine::{HostInput, Machine, Meta, Output, Path, SocketId, Verdict};
+use bradawl::rng::Rng;
+use bradawl::stun::client::{self, StunClient};
+use bradawl::time::Instant;
+
+use super::asker::Asker;
+use crate::cli::nat::Family;
+
+/// The composition. `D` looks at a NAT.
+pub struct Survey<D> {
+    asker: Asker,
+    lookers: Vec<Looker<D>>,
+    rng: Rng,
+}
+
+struct Looker<D> {
+    family: Family,
+    /// The names of its sockets.
+    sockets: Range<u32>,
+    machine: D,
+}
+
+/// What it says.
+#[derive(Clone, Debug)]
+pub enum Event<E> {
+    /// A server has answered, or has not.
+    Asked(client::Event),
+    /// About the NAT, over that family.
+    Looked(Family, E),
+}
+
+impl<D> Survey<D> {
+    /// Nobody is asked yet, and nobody looks.
+    pub fn new(mut rng: Rng) -> Self {
+        Self { asker: Asker::new(StunClient::new(rng.fork())), lookers: Vec::new(), rng }
+    }
+
+    /// Who asks servers.
+    pub fn asker_mut(&mut self) -> &mut Asker {
+        &mut self.asker
+    }
+
+    /// From now on that one, too, looks over that family; it has as many names of sockets from the
+    /// first one on.
+    pub fn look(&mut self, family: Family, sockets: u32, make: impl FnOnce(SocketId, Rng) -> D) {
+        let first = self.lookers.last().map_or(0, |looker| looker.sockets.end);
+        let machine = make(SocketId(first), self.rng.fork());
+        self.lookers.push(Looker { family, sockets: first..first + sockets, machine });
+    }
+
+    /// Those who look.
+    pub fn lookers(&self) -> impl Iterator<Item = (Family, &D)> {
+        self.lookers.iter().map(|looker| (looker.family, &looker.machine))
+    }
+}
+
+impl<D: Machine> Survey<D> {
+    fn over(&mut self, local: SocketAddr) -> impl Iterator<Item = &mut D> {
+        let family = Family::of(local);
+        self.lookers.iter_mut().filter(move |one| one.family == family).map(|one| &mut one.machine)
+    }
+}
+
+impl<D: Machine> Machine for Survey<D> {
+    type Event = Event<D::Event>;
+
+    fn handle_input(&mut self, now: Instant, path: Path, meta: Meta, bytes: &[u8]) -> Verdict {
+        let verdict = self.asker.handle_input(now, path, meta, bytes);
+        if verdict != Verdict::Unclaimed {
+            return verdict;
+        }
+        self.over(path.local)
+            .map(|looker| looker.handle_input(now, path, meta, bytes))
+            .find(|verdict| *verdict != Verdict::Unclaimed)
+            .unwrap_or(Verdict::Unclaimed)
+    }
+
+    fn handle_host(&mut self, now: Instant, input: HostInput<'_>) {
+        match input {
+            HostInput::Bound { id, .. } | HostInput::Connected { id, .. } | HostInput::Closed { id } => {
+                if let Some(owner) = self.lookers.iter_mut().find(|one| one.sockets.contains(&id.0)) {
+                    owner.machine.handle_host(now, input);
+                }
+            }
+            HostInput::Unreachable { path, .. } | HostInput::TooBig { path, .. } => {
+                self.asker.handle_host(now, input);
+                self.over(path.local).for_each(|looker| looker.handle_host(now, input));
+            }
+            _ => {
+                self.asker.handle_host(now, input);
+                self.lookers.iter_mut().for_each(|looker| looker.machine.handle_host(now, input));
+            }
+        }
+    }
+
+    fn poll_output(&mut self, now: Instant, buf: &mut [u8]) -> Output<Self::Event> {
+        let mut wake = match renamed(self.asker.poll_output(now, buf), Event::Asked) {
+            Output::Idle(wake) => wake,
+            busy => return busy,
+        };
+        for Looker { family, machine, .. } in &mut self.lookers {
+            match renamed(machine.poll_output(now, buf), |event| Event::Looked(*family, event)) {
+                Output::Idle(other) => wake = wake.into_iter().chain(other).min(),
+                busy => return busy,
+            }
+        }
+        Output::Idle(wake)
+    }
+}
+
+/// A child's output as its parent's.
+fn renamed<A, B>(output: Output<A>, name: impl FnOnce(A) -> B) -> Output<B> {
+    match output {
+        Output::Transmit { path, len, segment, ecn } => Output::Transmit { path, len, segment, ecn },
+        Output::Host(request) => Output::Host(request),
+        Output::Event(event) => Output::Event(name(event)),
+        Output::Idle(wake) => Output::Idle(wake),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bradawl::machine::{BindError, HostRequest, MIN_BUFFER, Transport, Unreachable};
+    use bradawl::stun::client::Request;
+    use bradawl::time::Duration;
+
+    /// Wants one socket, claims what begins as it says, wakes when it says, and tells what it heard.
+    struct Fake {
+        id: SocketId,
+        claims: u8,
+        wake: Instant,
+        asked: bool,
+        heard: Vec<String>,
+    }
+
+    impl Machine for Fake {
+        type Event = String;
+
+        fn handle_input(&mut self, _: Instant, _: Path, _: Meta, bytes: &[u8]) -> Verdict {
+            if bytes.first() != Some(&self.claims) {
+                return Verdict::Unclaimed;
+            }
+            self.heard.push("datagram".to_owned());
+            Verdict::Consumed
+        }
+
+        fn handle_host(&mut self, _: Instant, input: HostInput<'_>) {
+            self.heard.push(match input {
+                HostInput::Bound { id, .. } => format!("bound {}", id.0),
+                HostInput::Unreachable { .. } => "unreachable".to_owned(),
+                _ => "other".to_owned(),
+            });
+        }
+
+        fn poll_output(&mut self, _: Instant, _: &mut [u8]) -> Output<String> {
+            if !std::mem::replace(&mut self.asked, true) {
+                let local = "192.0.2.1:0".parse().expect("an address");
+                return Output::Host(HostRequest::Bind { id: self.id, transport: Transport::Udp, local });
+            }
+            self.heard.pop().map_or(Output::Idle(Some(self.wake)), Output::Event)
+        }
+    }
+
+    const NOW: Instant = Instant::ZERO;
+
+    fn survey() -> Survey<Fake> {
+        let mut survey = Survey::new(Rng::from_seed([1; 32]));
+        for (family, claims, wake) in [(Family::Ipv4, b'4', 9), (Family::Ipv6, b'6', 7)] {
+            let wake = Instant::ZERO + Duration::from_secs(wake);
+            survey.look(family, 5, |id, _| Fake { id, claims, wake, asked: false, heard: Vec::new() });
+        }
+        survey
+    }
+
+    /// What it says until it is idle, and until when that is.
+    fn drain(survey: &mut Survey<Fake>) -> (Vec<String>, Option<Instant>) {
+        let (mut said, mut buf) = (Vec::new(), [0; MIN_BUFFER]);
+        loop {
+            said.push(match survey.poll_output(NOW, &mut buf) {
+                Output::Transmit { .. } => "transmit".to_owned(),
+                Output::Host(HostRequest::Bind { id, .. }) => format!("bind {}", id.0),
+                Output::Host(_) => "request".to_owned(),
+                Output::Event(Event::Looked(family, event)) => format!("{} {event}", family.name()),
+                Output::Event(Event::Asked(_)) => "asked".to_owned(),
+                Output::Idle(wake) => return (said, wake),
+            });
+        }
+    }
+
+    fn path(local: &str, remote: &str) -> Path {
+        Path::udp(local.parse().expect("an address"), remote.parse().expect("an address"))
+    }
+
+    #[test]
+    fn each_has_sockets_of_its_own() {
+        let mut survey = survey();
+        assert_eq!(drain(&mut survey).0, ["bind 0", "bind 5"]);
+        for (id, expected) in [(4, &["ipv4 bound 4"][..]), (5, &["ipv6 bound 5"]), (10, &[])] {
+            let result = Err(BindError::Other);
+            survey.handle_host(NOW, HostInput::Bound { id: SocketId(id), result });
+            assert_eq!(drain(&mut survey).0, expected);
+        }
+    }
+
+    #[test]
+    fn a_datagram_goes_to_who_claims_it_over_its_family() {
+        let mut survey = survey();
+        drain(&mut survey);
+        let v4 = path("192.0.2.1:1", "198.51.100.1:3478");
+        let v6 = path("[2001:db8::1]:1", "[2001:db8::2]:3478");
+        for (path, bytes, expected) in
+            [(v4, b"4", Some("ipv4 datagram")), (v6, b"6", Some("ipv6 datagram")), (v4, b"6", None)]
+        {
+            let verdict = survey.handle_input(NOW, path, Meta::default(), bytes);
+            assert_eq!(verdict == Verdict::Consumed, expected.is_some());
+            assert_eq!(drain(&mut survey).0.first().map(String::as_str), expected);
+        }
+        survey.handle_host(NOW, HostInput::Unreachable { path: v6, kind: Unreachable::Port });
+        assert_eq!(drain(&mut survey).0, ["ipv6 unreachable"]);
+        survey.handle_host(NOW, HostInput::ClockJumped(Duration::from_secs(11)));
+        assert_eq!(drain(&mut survey).0, ["ipv4 other", "ipv6 other"]);
+    }
+
+    #[test]
+    fn it_wakes_for_whoever_is_first() {
+        let mut survey = survey();
+        assert_eq!(drain(&mut survey).1, Some(Instant::ZERO + Duration::from_secs(7)));
+        let there = path("192.0.2.1:2", "198.51.100.1:3478");
+        survey.asker_mut().ask(NOW, there, Request::default()).expect("asked");
+        let (said, wake) = drain(&mut survey);
+        assert_eq!(said, ["transmit"]);
+        assert!(wake.is_some_and(|wake| wake > NOW && wake < Instant::ZERO + Duration::from_secs(7)));
+    }
+}
