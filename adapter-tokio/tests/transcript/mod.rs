@@ -3,7 +3,7 @@
 //! A transcript is a fenced block marked `console`: commands behind `$ `, each followed by what it
 //! prints, on stdout and stderr alike. A command that ends in `&` goes on in the background until the
 //! block ends. Numbers are compared as "some number", since ports and round trips are never the same, and
-//! digests likewise; port 3478 becomes a free one while a block runs.
+//! digests likewise; ports 3478 and 3479 become free ones while a block runs.
 //!
 //! A crate can only run binaries of its own, so each with binaries has a test that runs the blocks which
 //! begin with one of them; those without any belong to the one that says so.
@@ -153,10 +153,11 @@ impl Transcript {
     }
 
     fn run(&self, runner: &Runner) {
-        let port = free_port().to_string();
+        let ports = free_ports();
         let mut background = Vec::new();
         for (command, expected) in &self.steps {
-            let shell = runner.runnable(command).replace("3478", &port);
+            let [first, second] = &ports;
+            let shell = runner.runnable(command).replace("3478", first).replace("3479", second);
             let actual = match shell.strip_suffix('&') {
                 Some(shell) => {
                     let lines = expected.lines().count();
@@ -205,7 +206,7 @@ fn without_numbers(text: &str) -> String {
     result
 }
 
-fn free_port() -> u16 {
-    let socket = UdpSocket::bind(("127.0.0.1", 0)).expect("a socket");
-    socket.local_addr().expect("an address").port()
+fn free_ports() -> [String; 2] {
+    let sockets = [(); 2].map(|()| UdpSocket::bind(("127.0.0.1", 0)).expect("a socket"));
+    sockets.map(|socket| socket.local_addr().expect("an address").port().to_string())
 }
