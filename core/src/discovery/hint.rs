@@ -66,8 +66,10 @@ impl Hint {
             Self::AllowUdp => false,
             Self::LeaveCarrier => is_carrier && !lets_all_in,
             Self::MapPorts => is_translated && !is_carrier && !lets_all_in && !given.port_mapping,
+            // On what it depends need not be known for that.
             Self::KeepMapping => {
-                mapping.is_some_and(|mapping| mapping != Dependence::Endpoint) && !lets_all_in
+                !lets_all_in
+                    && mapping.map_or(profile.mapped.len() > 1, |mapping| mapping != Dependence::Endpoint)
             }
             Self::AskAnother => is_translated && mapping.is_none() && profile.servers.1 == 1,
             Self::AskTwoAddresses => known(profile.filtering).is_none(),
@@ -106,6 +108,7 @@ impl NatProfile {
 #[cfg(test)]
 mod tests {
     use alloc::vec::Vec;
+    use core::net::SocketAddr;
 
     use super::*;
     use crate::discovery::{Axis, Confidence, Finding};
@@ -136,6 +139,8 @@ mod tests {
         let home = profile(Some(Endpoint), Some(AddressAndPort));
         let one = NatProfile { servers: (2, 1), ..profile(None, None) };
         let carrier = NatProfile { carrier: sure(true), ..home.clone() };
+        let seen = |port| SocketAddr::from(([203, 0, 113, 9], port));
+        let differing = NatProfile { mapped: Vec::from([seen(1), seen(2)]), ..profile(None, None) };
         let open = NatProfile { translated: sure(false), ..profile(Some(Endpoint), Some(Endpoint)) };
         let firewall = NatProfile { translated: sure(false), ..home.clone() };
         let silent = NatProfile { servers: (1, 0), ..NatProfile::default() };
@@ -147,6 +152,7 @@ mod tests {
             (&profile(Some(Endpoint), None), &[MapPorts, AskTwoAddresses]),
             (&one, &[MapPorts, AskAnother, AskTwoAddresses]),
             (&carrier, &[LeaveCarrier]),
+            (&differing, &[MapPorts, KeepMapping, AskTwoAddresses]),
             (&open, &[]),
             (&firewall, &[]),
             (&silent, &[AllowUdp]),
