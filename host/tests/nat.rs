@@ -194,6 +194,15 @@ IPv6 · open · 90 % sure
 }
 
 #[test]
+fn two_servers_that_see_different_ports() {
+    let mut profile = answered();
+    profile.mapped.push("203.0.113.9:50001".parse().expect("an address"));
+    let text = nat(&profile).to_string();
+    assert!(text.contains("mapping          ?  unknown: not one for all peers;"), "{text}");
+    assert!(text.contains("hint          each peer sees another port:"), "{text}");
+}
+
+#[test]
 fn one_server_with_one_address() {
     let profile = NatProfile { servers: (2, 1), ..answered() };
     let text = nat(&profile).to_string();

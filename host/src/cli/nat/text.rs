@@ -129,10 +129,10 @@ impl Nat<'_> {
     }
 
     fn why_no_mapping(&self) -> &'static str {
-        if self.profile.servers.1 < 2 {
-            "needs a second server, or one with two addresses"
-        } else {
-            "the answers do not agree"
+        match (self.profile.servers.1, self.profile.mapped.len()) {
+            (_, 2..) => "not one for all peers; on what it depends needs a server with two ports",
+            (0 | 1, _) => "needs a second server, or one with two addresses",
+            _ => "the answers do not suffice",
         }
     }
 
