@@ -23,12 +23,15 @@ SERVER_V6, ALTERNATE_V6, OPEN_V6 = "fd79::1", "fd79::2", "fd79::9"
 
 # What each kind of box between `inside` and `server` is in nftables.
 MASQUERADE = 'chain post { type nat hook postrouting priority 100; oifname "wan" masquerade%s; }'
+BLOCK = MASQUERADE.replace("masquerade", "meta l4proto udp masquerade") % " to :20000-20999 fully-random"
 NO_UDP = "chain no_udp { type filter hook forward priority 0; meta l4proto udp drop; }"
 FIREWALL = 'chain in { type filter hook forward priority 0; iifname "wan" ct state != established drop; }'
 FORWARD = f'chain pre {{ type nat hook prerouting priority -100; iifname "wan" meta l4proto udp dnat to {INSIDE}; }}'
 BOXES = {
     "netfilter": MASQUERADE % "",
     "symmetric": MASQUERADE % " fully-random",
+    "random": MASQUERADE % " random",
+    "block": BLOCK,
     "full-cone": MASQUERADE % "" + "\n" + FORWARD,
     "firewall": FIREWALL,
     "blocked": MASQUERADE % "" + "\n" + NO_UDP,
