@@ -80,6 +80,7 @@ IPv4 · port-restricted · 90 % sure
   lifetime         ?  unknown: takes minutes: --lifetime waits
   public        203.0.113.9
   port mapping  the router opens none
+  carrier NAT      ?  unknown: the router does not say
   IPv6          none: no address of this host leads out
   forecast      direct ✔  with open, full-cone, restricted, home, symmetric-sequential
                 likely    with symmetric-block (0.3 s), symmetric (2 s)
@@ -124,6 +125,7 @@ IPv4 · symmetric · 97 % sure
   hairpin       75 %  two hosts behind it do not reach each other by its address
   lifetime         ?  unknown: takes minutes: --lifetime waits
   public        203.0.113.9
+  carrier NAT      ?  unknown: the router was not asked for its address
   IPv6          works, behind a firewall
   forecast      direct ✔  with open, full-cone, restricted
                 likely    with home (2 s)

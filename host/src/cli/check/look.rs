@@ -94,7 +94,10 @@ impl Look {
     pub(super) fn event(&mut self, family: Family, event: discovery::Event) {
         let Some(group) = self.groups.iter_mut().find(|group| group.family == family) else { return };
         match event {
-            discovery::Event::Known => group.known = true,
+            discovery::Event::Known => {
+                group.known = true;
+                self.news = true;
+            }
             discovery::Event::Learned => self.news = true,
             discovery::Event::Finished => group.finished = true,
         }
@@ -110,14 +113,9 @@ impl Look {
         if !self.patient || !std::mem::take(&mut self.news) {
             return;
         }
-        for lifetime in survey.lookers().filter_map(|(_, looker)| looker.profile().lifetime) {
-            let survives = lifetime.value.survives.as_secs();
-            match lifetime.value.forgotten {
-                Some(forgotten) => printer.progress(format_args!(
-                    "a mapping is remembered for {survives} s of silence, and not for {}",
-                    forgotten.as_secs()
-                )),
-                None => printer.progress(format_args!("a mapping is remembered for {survives} s of silence")),
+        for (family, looker) in survey.lookers() {
+            if let Some(text) = how_far(looker.profile()) {
+                printer.progress(format_args!("{}: {text}", family.name()));
             }
         }
     }
@@ -144,6 +142,85 @@ impl Look {
     }
 }
 
+/// What is known of the lifetime so far; nothing while not even the rest is known.
+fn how_far(profile: &NatProfile) -> Option<String> {
+    if profile.servers.1 == 0 {
+        return None;
+    }
+    let Some(lifetime) = profile.lifetime else {
+        return Some("the rest is known; how long a mapping lives takes minutes".to_owned());
+    };
+    let survives = lifetime.value.survives.as_secs();
+    let least = format!("a mapping is remembered for {survives} s of silence");
+    Some(match lifetime.value.forgotten {
+        Some(forgotten) => format!("{least}, and not for {} s", forgotten.as_secs()),
+        None => least,
+    })
+}
+
 fn says_something(profile: &NatProfile) -> bool {
     profile.servers.1 > 0 || profile.udp.is_some_and(|finding| !finding.value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bradawl::discovery::{Confidence, Finding, Lifetime};
+    use bradawl::time::Duration;
+
+    fn at(text: &str) -> SocketAddr {
+        text.parse().expect("an address")
+    }
+
+    #[test]
+    fn one_group_for_each_family_and_only_who_is_asked_from_the_same_address() {
+        let mut look = Look::new(false);
+        for (ours, server) in [
+            ("[2001:db8::5]:0", "[2001:db8::1]:3478"),
+            ("192.168.1.5:0", "198.51.100.1:3478"),
+            ("192.168.1.5:0", "198.51.100.1:3478"),
+            ("10.8.0.2:0", "10.8.0.1:3478"),
+            ("192.168.1.5:0", "198.51.100.2:3478"),
+        ] {
+            look.add(at(ours), at(server));
+        }
+        let servers: Vec<_> = look.groups.iter().map(|group| &group.servers[..]).collect();
+        let v4 = [at("198.51.100.1:3478"), at("198.51.100.2:3478")];
+        assert_eq!(servers, [&[at("[2001:db8::1]:3478")][..], &v4[..]]);
+    }
+
+    #[test]
+    fn it_is_over_when_what_is_waited_for_is_known() {
+        for patient in [false, true] {
+            let mut look = Look::new(patient);
+            look.add(at("192.168.1.5:0"), at("198.51.100.1:3478"));
+            assert!(!look.is_over(), "it has not begun");
+            look.begun = true;
+            assert!(!look.is_over());
+            look.event(Family::Ipv6, discovery::Event::Finished);
+            assert!(!look.is_over(), "another one's");
+            look.event(Family::Ipv4, discovery::Event::Known);
+            assert_eq!(look.is_over(), !patient);
+            look.event(Family::Ipv4, discovery::Event::Finished);
+            assert!(look.is_over());
+        }
+    }
+
+    #[test]
+    fn who_waits_hears_how_far_it_is() {
+        let mut profile = NatProfile::default();
+        assert_eq!(how_far(&profile), None);
+        profile.servers = (1, 1);
+        assert!(how_far(&profile).is_some_and(|text| text.contains("takes minutes")));
+        let mut learned = |survives, forgotten: Option<u64>| {
+            let survives = Duration::from_secs(survives);
+            let value = Lifetime { survives, forgotten: forgotten.map(Duration::from_secs) };
+            profile.lifetime = Some(Finding { value, confidence: Confidence::SURE });
+            how_far(&profile)
+        };
+        assert!(learned(60, None).is_some_and(|text| text.ends_with("for 60 s of silence")));
+        assert!(
+            learned(60, Some(90)).is_some_and(|text| text.ends_with("60 s of silence, and not for 90 s"))
+        );
+    }
 }

@@ -90,8 +90,18 @@ impl Nat<'_> {
                 }
             }
         }
-        if !self.is_untranslated() {
-            line(f, "carrier NAT", self.profile.carrier, |is| if is { "yes" } else { "no" }.into())?;
+        if !self.is_untranslated() && !self.nobody_answered() {
+            let why = match self.port_mapping {
+                PortMapping::NotAsked => "the router was not asked for its address",
+                PortMapping::Refused | PortMapping::Open { .. } => "the router does not say",
+            };
+            self.axis(
+                f,
+                "carrier NAT",
+                self.profile.carrier,
+                |is| if is { "yes" } else { "no" }.into(),
+                why,
+            )?;
         }
         write!(f, "\n  {:<13} {}", "IPv6", ipv6(self.ipv6))
     }
