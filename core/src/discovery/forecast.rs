@@ -204,6 +204,11 @@ impl NatProfile {
         if matches!(plan, Plan::Bracket) && (local == Side::Preserving || traffic > BUSY) {
             outlook = outlook.worse();
         }
+        // A packet of the peer that comes before ours may cost the port.
+        let is_early = !matches!(plan, Plan::AtOnce) && known(self.overloaded) == Some(true);
+        if is_early && outlook == Outlook::Direct {
+            outlook = outlook.worse();
+        }
         // The address of the mapping to come is one of several: half a prediction at best.
         if is_predicted && !matches!(plan, Plan::AtOnce) && known(self.several_addresses) == Some(true) {
             outlook = outlook.worse();
@@ -251,12 +256,11 @@ impl NatProfile {
     }
 
     /// Whether a socket has the same public address for all, as far as is known.
-    pub(super) fn has_one_port(&self) -> bool {
-        let is_shared_by_all = match known(self.mapping) {
+    fn has_one_port(&self) -> bool {
+        match known(self.mapping) {
             Some(mapping) => mapping == Dependence::Endpoint,
             None => known(self.translated) == Some(false),
-        };
-        is_shared_by_all && known(self.overloaded) != Some(true)
+        }
     }
 }
 
@@ -450,13 +454,9 @@ mod tests {
     }
 
     #[test]
-    fn a_shared_port_is_no_port_of_ones_own() {
-        let shared = NatProfile {
-            overloaded: sure(true),
-            allocation: sure(PRESERVING),
-            ..cone(Some(Dependence::AddressAndPort))
-        };
-        assert_eq!(outlooks(&shared), outlooks(&symmetric(Some(PRESERVING))));
+    fn a_port_that_an_early_packet_may_cost_is_not_sure() {
+        let shared = NatProfile { overloaded: sure(true), ..cone(Some(Dependence::AddressAndPort)) };
+        assert_eq!(outlooks(&shared), [Direct, Direct, Likely, Likely, Likely, Likely, Likely, Relay]);
     }
 
     #[test]
