@@ -96,6 +96,20 @@ IPv4 · port-restricted · 90 % sure
 }
 
 #[test]
+fn a_port_that_is_shared() {
+    let profile = NatProfile { overloaded: found(true, 24), several_addresses: found(false, 5), ..home() };
+    let text = nat(&profile).to_string();
+    for line in [
+        "shared port   93 %  others may have it, too, and a packet that comes early may cost it\n",
+        "forecast      direct ✔  with open, full-cone\n",
+        "likely    with restricted, home, symmetric-sequential, symmetric-block (0.3 s), symmetric (2 s)\n",
+    ] {
+        assert!(text.contains(line), "{text}");
+    }
+    assert!(!text.contains("addresses"), "a guess, and nothing special:\n{text}");
+}
+
+#[test]
 fn a_router_that_opens_a_port() {
     let profile = home();
     let external = "203.0.113.9:4000".parse().expect("an address");

@@ -4,10 +4,14 @@ use std::fmt;
 use std::time::Duration;
 
 use bradawl::discovery::{
-    Allocation, Axis, Confidence, Dependence, Fallback, Hairpin, Ipv6, Kind, Label, Lifetime, Outlook,
+    Allocation, Axis, Confidence, Dependence, Fallback, Finding, Hairpin, Ipv6, Kind, Label, Lifetime,
+    Outlook,
 };
 
 use super::{Family, Nat, PortMapping};
+
+/// What takes no longer is not worth a word.
+const MOMENT: Duration = Duration::from_millis(200);
 
 impl fmt::Display for Nat<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -53,15 +57,14 @@ impl Nat<'_> {
             self.axis(f, "mapping", profile.mapping, mapping, self.why_no_mapping())?;
         }
         self.axis(f, "filtering", profile.filtering, filtering, "needs a server with two addresses")?;
-        line(f, "shared port", profile.overloaded, |is| {
-            if is { "others may have it, too" } else { "no" }.into()
-        })?;
+        let early = "others may have it, too, and a packet that comes early may cost it";
+        line(f, "shared port", profile.overloaded.filter(is_so), |_| early.into())?;
         if !self.is_untranslated() {
             self.axis(f, "ports", profile.allocation, allocation, "too few answers")?;
             line(f, "taken by others", profile.traffic, |rate| format!("{rate} ports a second"))?;
-            line(f, "parity", profile.parity, |is| if is { "even stays even" } else { "not kept" }.into())?;
-            self.axis(f, "hairpin", profile.hairpin, hairpin, "not found out in time")?;
-            line(f, "addresses", profile.several_addresses, |is| if is { "several" } else { "one" }.into())?;
+            line(f, "parity", profile.parity.filter(is_so), |_| "even ports stay even".into())?;
+            self.axis(f, "hairpin", profile.hairpin, hairpin, "not found out")?;
+            line(f, "addresses", profile.several_addresses.filter(is_so), |_| "several".into())?;
         }
         if !self.is_untranslated() || profile.lifetime.is_some() || self.patient {
             let why = if self.patient { "not found out in time" } else { "takes minutes: --lifetime waits" };
@@ -116,7 +119,9 @@ impl Nat<'_> {
             let kinds: Vec<_> = these
                 .iter()
                 .map(|(kind, forecast)| match outlook {
-                    Outlook::Likely => format!("{kind} ({})", seconds(forecast.within)),
+                    Outlook::Likely if forecast.within > MOMENT => {
+                        format!("{kind} ({})", seconds(forecast.within))
+                    }
                     _ => kind.to_string(),
                 })
                 .collect();
@@ -160,6 +165,11 @@ impl Nat<'_> {
             None => write!(f, "\n  {name:<13}    ?  unknown: {why_not}"),
         }
     }
+}
+
+/// What is worth a line only if it is so, and more than a guess.
+fn is_so(finding: &Finding<bool>) -> bool {
+    finding.value && finding.confidence >= Confidence::ENOUGH
 }
 
 /// A line about an axis, if it is known.
@@ -236,5 +246,5 @@ fn ipv6(value: Ipv6) -> String {
 /// Roughly: nobody has measured it.
 fn seconds(duration: Duration) -> String {
     let seconds = duration.as_secs_f64();
-    if seconds < 0.95 { format!("{:.1} s", seconds.max(0.1)) } else { format!("{seconds:.0} s") }
+    if seconds < 0.95 { format!("{:.1} s", seconds) } else { format!("{seconds:.0} s") }
 }
