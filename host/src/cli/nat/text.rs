@@ -246,5 +246,5 @@ fn ipv6(value: Ipv6) -> String {
 /// Roughly: nobody has measured it.
 fn seconds(duration: Duration) -> String {
     let seconds = duration.as_secs_f64();
-    if seconds < 0.95 { format!("{:.1} s", seconds) } else { format!("{seconds:.0} s") }
+    if seconds < 0.95 { format!("{seconds:.1} s") } else { format!("{seconds:.0} s") }
 }
