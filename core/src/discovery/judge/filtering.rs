@@ -51,7 +51,7 @@ pub(in crate::discovery) fn filtering(
             None => {
                 let is_over = server.silent_from(probe).is_some_and(|over| over <= now);
                 let works = alternate.is_some_and(|alternate| is_heard(probes, alternate));
-                if is_over && works && !refuses(probes, probe.server) {
+                if is_over && works && !refuses(probes, probe.server, probe.ask) {
                     *if probe.ask == Ask::OtherPort {
                         &mut other_port.silent
                     } else {
@@ -84,11 +84,11 @@ fn is_heard(probes: &Probes, alternate: SocketAddr) -> bool {
     probes.iter().any(|probe| probe.to == alternate && probe.mapped().is_some())
 }
 
-/// Whether the server has shown that it does not answer from elsewhere.
-fn refuses(probes: &Probes, server: u8) -> bool {
-    let asked = |ask| matches!(ask, Ask::OtherAddress | Ask::OtherPort);
+/// Whether the server has shown that it does not answer from there. One with a single IP address may
+/// refuse to answer from another, and answer from its other port all the same.
+fn refuses(probes: &Probes, server: u8, ask: Ask) -> bool {
     probes
         .iter()
-        .filter(|probe| probe.server == server && asked(probe.ask))
+        .filter(|probe| probe.server == server && probe.ask == ask)
         .any(|probe| probe.reply.is_some_and(|reply| reply.mapped.is_none() || reply.from == probe.to))
 }
