@@ -72,7 +72,10 @@ pub(in crate::discovery) fn mapping(probes: &Probes, socket: u8) -> Axis<Depende
     let independent = (most - 1) * AGREE;
     let dependent = (opinions - 1) * DIFFER;
     if witnesses.len() < 2 {
-        return None;
+        // One IP address: that its ports agree says nothing of others, that they do not says it all.
+        return (different > same)
+            .then(|| found(Dependence::AddressAndPort, (different - same) * DIFFER))
+            .flatten();
     }
     if independent > dependent {
         return found(Dependence::Endpoint, independent.saturating_sub(dependent + different * DIFFER));
