@@ -5,7 +5,7 @@
 //!        answer from its other port and from its other address; one more lets such an answer come early
 //! 1 RTT  as each server answers: the punching socket asks its other addresses; the filter sockets
 //!        ask again, and again each sixth of a round trip, until silence means something; sockets
-//!        send to each other's public address; if ports are not kept, twelve more sockets ask once
+//!        send to each other's public address; if ports are not kept, sixteen more sockets ask once
 //! 2 RTT  mapping and allocation are known
 //! 2.75   filtering and hairpinning are known, too, where the answer is silence
 //! ```
@@ -49,7 +49,7 @@ const WANTED_TESTS: usize = 3;
 const ELSEWHERE: usize = 4;
 
 /// How many mappings are looked at where ports are not kept.
-const EXTRA_SOCKETS: usize = 12;
+const EXTRA_SOCKETS: usize = 16;
 
 /// How many questions there are at most: nine servers, their other addresses, the spare sockets.
 const MAX_QUESTIONS: usize = 64;

@@ -8,7 +8,7 @@ use core::net::SocketAddr;
 use crate::machine::{BindError, HostRequest, SocketId, Transport};
 
 /// How many spare sockets there are at a time at most.
-pub const MAX_SOCKETS: usize = 24;
+pub const MAX_SOCKETS: usize = 32;
 
 /// The number of the socket that will punch.
 pub(super) const PUNCHING: u8 = 0;

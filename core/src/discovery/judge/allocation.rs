@@ -41,6 +41,10 @@ const NOT_IN_ORDER: u32 = 8;
 const SMALLEST_BLOCK: u32 = 64;
 /// So many are needed to say of how many ports they are.
 const ENOUGH: usize = 6;
+/// And so many to be sure that they are of less than three times as many as it looks.
+const ENOUGH_FOR_BOUNDS: usize = 16;
+/// Not quite sure.
+const UNSURE: u32 = 18;
 /// Where random ports are of more than this many, they are of all.
 const LARGEST_BLOCK: u32 = 16_384;
 /// How many ports there are for a NAT to choose from.
@@ -127,6 +131,7 @@ fn pattern(samples: &[Sample]) -> Axis<Allocation> {
     // Each port but one had to fall to where the others are; where that is, nobody knew before.
     let each = log2_sixteenths(ALL_PORTS / span);
     let bits = ((count - 1) * each / 16).saturating_sub(log2_sixteenths(count).div_ceil(16));
+    let bits = if ports.len() < ENOUGH_FOR_BOUNDS { bits.min(UNSURE) } else { bits };
     let (first, last) = bounds(least as u16, most as u16, count);
     found(Allocation::Block { first, last }, bits)
 }
@@ -151,7 +156,7 @@ fn in_order(ports: &[i32]) -> Option<(i16, u32)> {
     let orders: u32 = (2..=count).map(log2_sixteenths).sum();
     let wrong = falling.min(rising) * log2_sixteenths(count).div_ceil(16) * 16;
     // Either direction would have done.
-    let bits = (orders.saturating_sub(wrong) / 16).checked_sub(1)?;
+    let bits = (orders.saturating_sub(wrong) / 16).saturating_sub(1);
     Some((if falling > rising { -1 } else { 1 }, bits))
 }
 
