@@ -10,6 +10,8 @@
 //! [`Confidence`]. Nothing that servers say is believed beyond what they can testify: how a packet
 //! looked when it arrived, and that an answer came from where it came from.
 
+mod cache;
+mod carrier;
 mod confidence;
 mod filter_test;
 mod forecast;
@@ -26,8 +28,9 @@ mod sockets;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::fmt;
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 
+pub use cache::{CACHE_TIME, Cache, Fingerprint, MAX_CACHED};
 pub use confidence::Confidence;
 pub use forecast::{Circumstances, Forecast, Kind, Outlook};
 pub use hint::Hint;
@@ -43,7 +46,7 @@ use crate::wire::stun::{Class, Message};
 use lifetime::Search;
 use pass::{Pass, Want};
 use probe::{Ask, Probe, Probes, Reply, Said};
-use sockets::Sockets;
+use sockets::{Role, Sockets};
 
 /// How many servers are asked; more are left alone.
 pub const MAX_SERVERS: usize = 9;
@@ -173,12 +176,17 @@ impl Machine for Discovery {
     }
 
     fn handle_host(&mut self, now: Instant, input: HostInput<'_>) {
-        let HostInput::Bound { id, result } = input else { return };
-        let Some(socket) = self.sockets.bound(id, result) else { return };
-        match &mut self.phase {
-            Phase::Passing(pass) => pass.bound(now, socket, self.sockets.role(socket)),
-            Phase::Searching(search) => search.bound(now, socket),
-            Phase::Waiting | Phase::Over => {}
+        match input {
+            HostInput::Bound { id, result } => {
+                let Some(socket) = self.sockets.bound(id, result) else { return };
+                match &mut self.phase {
+                    Phase::Passing(pass) => pass.bound(now, socket, &mut self.sockets),
+                    Phase::Searching(search) => search.bound(now, socket),
+                    Phase::Waiting | Phase::Over => {}
+                }
+            }
+            HostInput::Expired { path, by } => self.note_hop(path, by),
+            _ => {}
         }
     }
 
@@ -251,12 +259,35 @@ impl Discovery {
         &self.profile
     }
 
+    /// Our own router says that this is its outside address (PCP, NAT-PMP, UPnP). If it is not a public
+    /// one, there is another NAT above.
+    pub fn heard_router(&mut self, outside: IpAddr) {
+        self.profile.router = Some(outside);
+        let carrier = carrier::carrier(&self.profile);
+        if carrier != self.profile.carrier && !matches!(self.phase, Phase::Waiting | Phase::Passing(_)) {
+            self.events.push_back(Event::Learned);
+        }
+        self.profile.carrier = carrier;
+    }
+
     /// Ends it: nothing is sent any more, and the spare sockets are closed.
     pub fn close(&mut self) {
         if !matches!(self.phase, Phase::Over) {
             self.phase = Phase::Over;
             self.sockets.close_all();
             self.events.push_back(Event::Finished);
+        }
+    }
+
+    /// A router on the way says that one of our packets came no further.
+    fn note_hop(&mut self, path: Path, by: IpAddr) {
+        let Some(Role::Hop { hops }) =
+            self.sockets.number(path.local).map(|socket| self.sockets.role(socket))
+        else {
+            return;
+        };
+        if !self.profile.hops.iter().any(|(known, _)| *known == hops) {
+            self.profile.hops.push((hops, by));
         }
     }
 
@@ -316,7 +347,7 @@ fn read(probe: &Probe, path: Path, message: &Message<'_>) -> Option<Said> {
         Ask::Plain | Ask::Later { .. } => is_to_us && is_from_there,
         Ask::OtherAddress | Ask::OtherPort => is_to_us,
         Ask::ToPort(_) => is_from_there,
-        Ask::Hairpin => false,
+        Ask::Hairpin | Ask::Hop => false,
     };
     is_right.then(|| Said::read(message, path.local))
 }

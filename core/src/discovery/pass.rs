@@ -17,6 +17,7 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
+use super::carrier;
 use super::filter_test::FilterTest;
 use super::hairpin::HairpinTest;
 use super::judge::{self, Sample};
@@ -50,6 +51,9 @@ const ELSEWHERE: usize = 4;
 
 /// How many mappings are looked at where ports are not kept.
 const EXTRA_SOCKETS: usize = 16;
+
+/// How many packets look for each router on the way: routers answer some of them only.
+const HOP_PACKETS: usize = 2;
 
 /// How many questions there are at most: nine servers, their other addresses, the spare sockets.
 const MAX_QUESTIONS: usize = 64;
@@ -118,8 +122,8 @@ impl Pass {
     }
 
     /// A spare socket is open.
-    pub(super) fn bound(&mut self, now: Instant, socket: u8, role: Role) {
-        match role {
+    pub(super) fn bound(&mut self, now: Instant, socket: u8, sockets: &mut Sockets) {
+        match sockets.role(socket) {
             Role::Filter { server } => {
                 self.tests.push(FilterTest::new(socket, server));
                 self.ask(now, socket, server, self.servers[usize::from(server)].address);
@@ -132,6 +136,15 @@ impl Pass {
             }
             Role::Extra { server } => {
                 self.ask(now, socket, server, self.servers[usize::from(server)].address);
+            }
+            Role::Hop { hops } => {
+                sockets.limit(socket, hops);
+                let heard = self.servers.iter().position(Server::is_heard);
+                if let Some(server) = heard {
+                    let (to, server) = (self.servers[server].address, server as u8);
+                    let want = Want { ask: Ask::Hop, socket, server, to };
+                    self.wants.extend([want; HOP_PACKETS]);
+                }
             }
             Role::Punching | Role::Silent => {}
         }
@@ -208,6 +221,11 @@ impl Pass {
         if mapped == local {
             return;
         }
+        if sockets.find(Role::Hop { hops: 1 }).is_none() {
+            for hops in 1..=carrier::MAX_HOPS {
+                sockets.open(Role::Hop { hops });
+            }
+        }
         let is_extra = |role: Role| matches!(role, Role::Extra { .. });
         if mapped.port() != local.port() && sockets.count(is_extra) == 0 {
             let heard = (0..self.servers.len()).filter(|&server| self.servers[server].is_heard());
@@ -283,7 +301,7 @@ impl Pass {
 
     /// When the next silence begins to mean something.
     pub(super) fn next_silence(&self, now: Instant, probes: &Probes) -> Option<Instant> {
-        let waits = |probe: &&Probe| probe.reply.is_none();
+        let waits = |probe: &&Probe| probe.reply.is_none() && probe.ask != Ask::Hop;
         let over = |probe: &Probe| self.servers.get(usize::from(probe.server))?.silent_from(probe);
         probes.iter().filter(waits).filter_map(over).filter(|&over| over > now).min()
     }
@@ -346,6 +364,7 @@ impl Pass {
         profile.traffic = judge::traffic(&samples, profile.allocation);
         profile.parity = judge::parity(&samples);
         profile.several_addresses = judge::several_addresses(&profile.public, samples.len() as u32);
+        profile.carrier = carrier::carrier(profile);
         let early = sockets.find_early();
         profile.overloaded =
             early.filter(|_| profile.is_cone()).and_then(|early| judge::overloaded(probes, early));

@@ -297,6 +297,10 @@ pub struct NatProfile {
     pub refreshed_inbound: Axis<bool>,
     /// Whether different mappings have different public addresses (RFC 4787 §4.1).
     pub several_addresses: Axis<bool>,
+    /// The routers on the way out that said where they are: how many hops away, and their address.
+    pub hops: Vec<(u8, IpAddr)>,
+    /// The outside address of our own router, as it says.
+    pub router: Option<IpAddr>,
     /// Whether there is a carrier's NAT above our own (RFC 6888).
     pub carrier: Axis<bool>,
     /// What all that was concluded from.

@@ -24,6 +24,8 @@ pub(super) enum Role {
     Early { server: u8 },
     /// It has a mapping of its own to look at.
     Extra { server: u8 },
+    /// Its packets run out of hops on the way.
+    Hop { hops: u8 },
     /// It is silent, to see how long its mapping lives.
     Silent,
 }
@@ -98,6 +100,12 @@ impl Sockets {
             Err(_) => socket.is_free = true,
         }
         socket.local.is_some().then_some(number as u8)
+    }
+
+    /// Lets the packets of a socket come so far and no further.
+    pub(super) fn limit(&mut self, number: u8, hops: u8) {
+        let id = self.id(usize::from(number));
+        self.requests.push_back(HostRequest::Limit { id, hops });
     }
 
     pub(super) fn next_request(&mut self) -> Option<HostRequest> {
