@@ -86,10 +86,28 @@ def two_servers():
     Mediator([ALTERNATE], 3478, where=world.server)
     seen = ours(world.inside, f"{SERVER}:3478", f"{ALTERNATE}:3478")
     expect(seen["mapping"] != NAMES["Endpoint Independent"], f"`mapping` is {seen['mapping']}")
-    equal("count of `mapped`", len(set(seen["mapped"])), 2)
+    expect(len(set(seen["mapped"])) >= 2, f"`mapped` is {seen['mapped']}")
     expect("keep-mapping" in seen["hints"], f"`hints` are {seen['hints']}")
     equal("outlook with `home`", seen["forecast"]["home"]["outlook"], "likely")
     return f"seen at {' and '.join(seen['mapped'])}: mapping {seen['mapping']}, filtering {seen['filtering']}"
+
+
+def one_address(name, box, **wanted):
+    @case(f"nat-one-address-{name}", namespace=True)
+    def behind():
+        """Our mediator as it is without any option: one address, two ports."""
+        world = World(box)
+        Mediator([SERVER], 3478, where=world.server)
+        seen = ours(world.inside, f"{SERVER}:3478")
+        for field, value in wanted.items():
+            equal(f"`{field}`", seen[field], value)
+        return f"mapping {seen['mapping']}, filtering {seen['filtering']}, {seen['allocation']} ports"
+
+
+# What one address cannot tell stays unknown, and what it can tell is right.
+one_address("masquerade", "netfilter", mapping=None, filtering="address-and-port-dependent")
+one_address("full-cone", "full-cone", mapping=None, filtering=None)
+one_address("fully-random", "symmetric", mapping="address-and-port-dependent", label="symmetric")
 
 
 @case("nat-blocked", seconds=90, namespace=True)
