@@ -98,6 +98,15 @@ fn a_server_with_two_addresses_tells_of_the_filter() {
 }
 
 #[test]
+fn where_nothing_is_forgotten_nobody_waits_for_it() {
+    let mediator = Mediator::start(&["--listen", "127.0.0.1:0", "--alternate", "127.0.0.73:0"]);
+    let output = peer(&["check", "--mediator", &mediator.addresses()[0], "--lifetime"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let text = str::from_utf8(&output.stdout).expect("UTF-8");
+    assert!(text.contains("IPv4 · open ·") && !text.contains("lifetime"), "{text}");
+}
+
+#[test]
 fn more_servers_than_help_are_said_aloud() {
     let mediator = Mediator::start(&["--listen", "0.0.0.0:0"]);
     let any = &mediator.addresses()[0];

@@ -33,6 +33,8 @@ struct Group {
     /// Whether it is known what can be known in a few seconds; and all that will ever be.
     known: bool,
     finished: bool,
+    /// How far it is, as somebody has heard last.
+    said: String,
 }
 
 impl Look {
@@ -46,8 +48,8 @@ impl Look {
         let group = match self.groups.iter_mut().find(|group| group.family == family) {
             Some(group) => group,
             None => {
-                let group = Group { family, ours, servers: Vec::new(), known: false, finished: false };
-                self.groups.push_mut(group)
+                let (servers, said) = (Vec::new(), String::new());
+                self.groups.push_mut(Group { family, ours, servers, known: false, finished: false, said })
             }
         };
         if group.ours == ours && !group.servers.contains(&server) {
@@ -114,8 +116,11 @@ impl Look {
             return;
         }
         for (family, looker) in survey.lookers() {
-            if let Some(text) = how_far(looker.profile()) {
-                printer.progress(format_args!("{}: {text}", family.name()));
+            let Some(group) = self.groups.iter_mut().find(|group| group.family == family) else { continue };
+            let text = how_far(looker.profile()).filter(|text| *text != group.said);
+            if let Some(text) = text.filter(|_| group.known) {
+                printer.progress(format_args!("{}: {text}", family.title()));
+                group.said = text;
             }
         }
     }

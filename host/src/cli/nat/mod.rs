@@ -29,6 +29,14 @@ impl Family {
     /// Both.
     pub const ALL: [Self; 2] = [Self::Ipv4, Self::Ipv6];
 
+    /// Its name for people.
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::Ipv4 => "IPv4",
+            Self::Ipv6 => "IPv6",
+        }
+    }
+
     /// That of an address.
     pub fn of(address: SocketAddr) -> Self {
         if address.is_ipv4() { Self::Ipv4 } else { Self::Ipv6 }

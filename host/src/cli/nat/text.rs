@@ -31,10 +31,7 @@ impl fmt::Display for Nat<'_> {
 
 impl Nat<'_> {
     fn title(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.family {
-            Family::Ipv4 => "IPv4",
-            Family::Ipv6 => "IPv6",
-        })?;
+        f.write_str(self.family.title())?;
         match self.profile.label() {
             Label::Unknown if self.nobody_answered() => f.write_str(" · no server answered"),
             Label::Unknown if self.is_untranslated() => f.write_str(" · no NAT, perhaps a firewall"),
@@ -66,7 +63,8 @@ impl Nat<'_> {
             self.axis(f, "hairpin", profile.hairpin, hairpin, "not found out")?;
             line(f, "addresses", profile.several_addresses.filter(is_so), |_| "several".into())?;
         }
-        if !self.is_untranslated() || profile.lifetime.is_some() || self.patient {
+        // An open way has nothing to forget.
+        if !profile.is_open() && (!self.is_untranslated() || profile.lifetime.is_some() || self.patient) {
             let why = if self.patient { "not found out in time" } else { "takes minutes: --lifetime waits" };
             self.axis(f, "lifetime", profile.lifetime, lifetime, why)?;
         }
