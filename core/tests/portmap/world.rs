@@ -143,6 +143,7 @@ impl World {
                 self.connections.push(Connection { id, path, request: Vec::new() });
                 self.mapper.handle_host(self.now, HostInput::Connected { id, path });
             }
+            HostRequest::Limit { .. } => panic!("nothing of this is to run out of hops"),
             HostRequest::Close { id } => {
                 assert!(self.open.contains(&id) || self.is_down, "{id:?} is not open");
                 self.open.retain(|open| *open != id);
