@@ -51,6 +51,7 @@ pub fn drain_with<M: Machine>(machine: &mut M, now: Instant, bound: usize) -> Dr
                 drained.told.push(Told::Connect(id, remote));
             }
             Output::Host(HostRequest::Close { id }) => drained.told.push(Told::Close(id)),
+            Output::Host(HostRequest::Limit { .. }) => {}
             Output::Idle(wake) => {
                 assert!(wake.is_none_or(|wake| wake > now), "woken at once again");
                 drained.wake = wake;
