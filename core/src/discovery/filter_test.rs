@@ -72,6 +72,7 @@ impl FilterTest {
         for probe in probes.iter() {
             let Some(server) = servers.get(usize::from(probe.server)) else { continue };
             match (probe.ask, probe.reply) {
+                (Ask::OtherAddress | Ask::OtherPort, Some(reply)) if probes.has_opened(probe, reply) => {}
                 (Ask::OtherAddress | Ask::OtherPort, Some(reply)) if reply.from.ip() != probe.to.ip() => {
                     return true;
                 }

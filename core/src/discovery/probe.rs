@@ -143,6 +143,17 @@ impl Probes {
         self.sent.get_mut(usize::from(index))
     }
 
+    /// Whether the socket of `probe` had itself sent to where this answer from elsewhere came from, so
+    /// that any filter had to let it in: an answer may be late, more so if another server is to give it.
+    pub(super) fn has_opened(&self, probe: &Probe, reply: Reply) -> bool {
+        self.sent.iter().any(|other| {
+            other.socket == probe.socket
+                && other.sent <= reply.at
+                && (other.to == reply.from
+                    || reply.from.ip() != probe.to.ip() && other.to.ip() == reply.from.ip())
+        })
+    }
+
     /// All of them, the first one first.
     pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = &Probe> + Clone {
         self.sent.iter()

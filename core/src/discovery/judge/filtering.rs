@@ -46,6 +46,8 @@ pub(in crate::discovery) fn filtering(
         match probe.reply {
             // It does not know what it was asked for, or answers as if it had not been.
             Some(reply) if reply.mapped.is_none() || reply.from == probe.to => {}
+            // By the time it came, the socket had let it in.
+            Some(reply) if probes.has_opened(probe, reply) => {}
             Some(reply) if reply.from.ip() != probe.to.ip() => elsewhere.heard += 1,
             Some(_) => other_port.heard += 1,
             None => {
