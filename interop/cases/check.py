@@ -11,10 +11,10 @@ from kit.servers import Coturn, Mediator, ours
 UNREACHABLE = 3  # DESIGN §9: mediator unreachable
 
 
-def check(where, *servers):
+def check(where, *servers, flags=(), seconds=30):
     """The exit code and the JSON lines of one check."""
-    command = [ours("bradawl-peer"), "check", "--json", "--mediator", ",".join(servers)]
-    code, out, err = procs.run(where.command(command))
+    command = [ours("bradawl-peer"), "check", "--json", "--mediator", ",".join(servers), *flags]
+    code, out, err = procs.run(where.command(command), seconds=seconds)
     try:
         return code, [json.loads(line) for line in out.splitlines()], err
     except ValueError:

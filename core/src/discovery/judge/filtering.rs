@@ -94,3 +94,43 @@ fn refuses(probes: &Probes, server: u8, ask: Ask) -> bool {
         .filter(|probe| probe.server == server && probe.ask == ask)
         .any(|probe| probe.reply.is_some_and(|reply| reply.mapped.is_none() || reply.from == probe.to))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::filtering;
+    use crate::discovery::probe::{Ask, Probe, Probes, Reply, Said};
+    use crate::discovery::server::{Loss, Server};
+    use crate::rng::Rng;
+    use crate::time::{Duration, Instant};
+
+    const fn at(millis: u64) -> Instant {
+        Instant::from_micros(millis * 1_000)
+    }
+
+    /// Seen behind a firewall with a busy machine: the answer that was asked for from elsewhere took its
+    /// time, and came through the hole that the direct question had made meanwhile.
+    #[test]
+    fn an_answer_from_elsewhere_that_comes_after_its_socket_sent_there_says_nothing() {
+        let [first, second, local, mapped] =
+            ["192.0.2.1:3478", "192.0.2.2:3479", "10.0.0.1:5000", "203.0.113.9:5000"]
+                .map(|text| text.parse().expect("an address"));
+        let mut server = Server::new(first);
+        server.learn(
+            &Said { mapped: Some(mapped), other: Some(second), help: None },
+            Duration::from_millis(20),
+        );
+        for (opened, expected) in [(at(30), None), (at(50), Some(super::Dependence::Endpoint))] {
+            let mut rng = Rng::from_seed([1; 32]);
+            let mut probes = Probes::new(&mut rng);
+            let mut send = |ask, to, sent, reply| {
+                let probe = Probe { ask, socket: 5, local, server: 0, to, sent, reply };
+                probes.send(&mut rng, probe, &mut [0; 100]).expect("room");
+            };
+            let reply = Reply { at: at(40), from: second, mapped: Some(mapped) };
+            send(Ask::OtherAddress, first, at(0), Some(reply));
+            send(Ask::Plain, second, opened, None);
+            let found = filtering(&probes, &[server], Loss::default(), at(100));
+            assert_eq!(found.map(|finding| finding.value), expected, "the hole was made at {opened:?}");
+        }
+    }
+}
