@@ -135,7 +135,7 @@ def lifetime(name, server):
         equal(f"exit code ({err.strip()})", code, 0)
         [seen] = [event for event in events if event["event"] == "nat"]
         expect(abs(seen["lifetime_s"] - 24) <= 2, f"`lifetime_s` is {seen['lifetime_s']}")
-        return f"{seen['lifetime_s']} s ({seen['confidences']['lifetime']})"
+        return f"{seen['lifetime_s']} s ({seen['confidences']['lifetime_s']})"
 
 
 lifetime("mediator", Mediator)

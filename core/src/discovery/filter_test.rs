@@ -1,5 +1,7 @@
-//! One socket asks one server for answers from elsewhere, in rounds: each has one plain question, which
-//! shows whether packets get through at all, one for the other port and one for the other address.
+//! One socket asks one server for answers from elsewhere, in rounds: each has one question for the other
+//! port, one for the other address, and a plain one, which shows whether packets get through at all. That
+//! comes last: a server that answers so many questions a second and no more would else answer the plain
+//! one and leave the others, which looks like a filter.
 
 use alloc::collections::VecDeque;
 
@@ -47,12 +49,12 @@ impl FilterTest {
         }
         let Self { socket, server: number, .. } = *self;
         let mut want = |ask| wants.push_back(Want { ask, socket, server: number, to: server.address });
-        if self.rounds > 0 {
-            want(Ask::Plain);
-        }
         want(Ask::OtherPort);
         if self.rounds == 0 || server.other.is_some() {
             want(Ask::OtherAddress);
+        }
+        if self.rounds > 0 {
+            want(Ask::Plain);
         }
         self.rounds += 1;
         let (shortest, _) = server.round_trips?;

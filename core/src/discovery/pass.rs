@@ -125,9 +125,15 @@ impl Pass {
     pub(super) fn bound(&mut self, now: Instant, socket: u8, sockets: &mut Sockets) {
         match sockets.role(socket) {
             Role::Filter { server } => {
-                self.tests.push(FilterTest::new(socket, server));
-                self.ask(now, socket, server, self.servers[usize::from(server)].address);
-                self.set_test_timer(self.tests.len() - 1, now);
+                let mut test = FilterTest::new(socket, server);
+                let asked = &self.servers[usize::from(server)];
+                let address = asked.address;
+                let next = test.round(now, asked, false, &mut self.wants);
+                self.tests.push(test);
+                if let Some(next) = next {
+                    self.set_test_timer(self.tests.len() - 1, next);
+                }
+                self.ask(now, socket, server, address);
             }
             Role::Early { server } => {
                 let to = self.servers[usize::from(server)].address;
@@ -336,7 +342,11 @@ impl Pass {
             || !(tests || silence || asks(&of_punching, true) || asks(&elsewhere, false));
         let allocation = is_sure(&profile.allocation) || !asks(&|_| true, false);
         let hairpin = is_sure(&profile.hairpin) || !self.hairpin.is_under_way() && !silence;
-        mapping && filtering && allocation && (hairpin || !self.hairpin.can_tell(profile))
+        let of_tests = |question: &Question| self.tests.iter().any(|test| test.socket == question.socket);
+        let may_begin = !self.hairpin.has_begun() && asks(&of_tests, false);
+        let is_translated = profile.translated.is_some_and(|finding| finding.value);
+        let hairpin = hairpin || !self.hairpin.can_tell(profile);
+        mapping && filtering && allocation && hairpin && !(may_begin && is_translated)
     }
 
     /// Writes down what can be concluded.
