@@ -239,11 +239,18 @@ impl Pass {
                 sockets.open(Role::Extra { server: server as u8 });
             }
         }
+        let ready = |test: &FilterTest| {
+            Some((
+                test.socket,
+                test.server,
+                seen(test.socket)?,
+                self.servers[usize::from(test.server)].patience()?,
+            ))
+        };
         if !self.hairpin.has_begun()
-            && let Some((test, theirs)) = self.tests.iter().find_map(|test| Some((test, seen(test.socket)?)))
-            && let Some(patience) = self.servers[usize::from(test.server)].patience()
+            && let Some((socket, server, theirs, patience)) = self.tests.iter().find_map(ready)
         {
-            self.hairpin = HairpinTest::between(mapped, test.socket, theirs, patience, test.server);
+            self.hairpin = HairpinTest::between(mapped, socket, theirs, patience, server);
             self.timers.set(HAIRPIN_TIMER, now);
         }
     }
