@@ -126,15 +126,15 @@ def blocked():
 def lifetime(name, server):
     @case(f"nat-lifetime-{name}", *TOOLS, seconds=420, namespace=True)
     def behind():
-        """The kernel forgets after 24 s of silence, as it is told to, and we find out."""
+        """The kernel forgets after 12 s of silence, as it is told to, and we find out."""
         world = World("netfilter")
-        world.nat.sh("sysctl -qw net.netfilter.nf_conntrack_udp_timeout_stream=24")
+        world.nat.sh("sysctl -qw net.netfilter.nf_conntrack_udp_timeout_stream=12")
         server([SERVER], 3478, alternate=(ALTERNATE, 3479), where=world.server)
         flags = ("--lifetime", "--timeout", "400")
         code, events, err = check(world.inside, f"{SERVER}:3478", flags=flags, seconds=410)
         equal(f"exit code ({err.strip()})", code, 0)
         [seen] = [event for event in events if event["event"] == "nat"]
-        expect(abs(seen["lifetime_s"] - 24) <= 2, f"`lifetime_s` is {seen['lifetime_s']}")
+        expect(abs(seen["lifetime_s"] - 12) <= 2, f"`lifetime_s` is {seen['lifetime_s']}")
         return f"{seen['lifetime_s']} s ({seen['confidences']['lifetime_s']})"
 
 
