@@ -43,6 +43,24 @@ fn a_gateway_that_restarts_elsewhere_is_found_again_before_anybody_notices() {
     assert_eq!(world.connected_to.last(), Some(&address("192.168.1.1:49152")));
 }
 
+/// As `miniupnpd` does when it is restarted: it takes any port for its descriptions.
+#[test]
+fn a_gateway_that_restarts_elsewhere_just_after_it_was_found_is_searched_at_once() {
+    let lease = Duration::from_secs(16);
+    let mut world = World::with(vec![Router::igd("192.168.1.1")], |config| config.igd_lease = lease);
+    world.map(5_000);
+    world.pass(Duration::from_secs(1));
+    assert_eq!(world.take_mapped().len(), 1);
+    world.events.clear();
+    let now = world.now;
+    world.routers[0].reboot(now);
+    world.routers[0].igd = Some(49_152);
+    world.pass(Duration::from_secs(9));
+    assert_eq!(world.table(0), [(5_000, "igd")]);
+    world.pass(Duration::from_secs(60));
+    assert!(world.events.iter().all(|event| matches!(event, Event::Renewed(_))), "{:?}", world.events);
+}
+
 #[test]
 fn a_gateway_that_is_away_for_minutes_is_lost_and_comes_back() {
     let (mut world, _) = World::mapped(Router::igd("192.168.1.1"));

@@ -34,7 +34,7 @@ const UNCONFIRMED: Duration = Duration::from_secs(1_200);
 const SHORTEST_REST: Duration = Duration::from_secs(30);
 const LONGEST_REST: Duration = Duration::from_secs(900);
 
-/// A gateway that was found so recently is not searched again at once.
+/// A gateway that was found so recently and has mapped nothing since is not searched again at once.
 const RECENT: Duration = Duration::from_secs(10);
 
 /// How often something else is tried when a gateway does not like a port or a lease.
@@ -52,6 +52,8 @@ pub(in crate::portmap) struct Gateway {
     external: Option<Ipv4Addr>,
     ask_external: Instant,
     found: Instant,
+    /// It has mapped something since it was found.
+    is_useful: bool,
     rest: Duration,
     refusal: Refusal,
     job: Option<Job>,
@@ -75,6 +77,7 @@ impl Default for Gateway {
             external: None,
             ask_external: Instant::ZERO,
             found: Instant::ZERO,
+            is_useful: false,
             rest: SHORTEST_REST,
             refusal: Refusal::NoAnswer,
             job: None,
@@ -317,7 +320,7 @@ impl Gateway {
         let text = core::str::from_utf8(response.body()).ok().filter(|_| whole && response.status() == 200);
         self.services = text.map(|text| services(text, &location).into()).unwrap_or_default();
         if !self.services.is_empty() {
-            (self.stage, self.found) = (Stage::Ready, now);
+            (self.stage, self.found, self.is_useful) = (Stage::Ready, now, false);
             self.external = None;
         } else if self.locations.is_empty() {
             self.give_up(now, Refusal::Nonsense);
@@ -354,7 +357,7 @@ impl Gateway {
     }
 
     fn added(&mut self, lease: &mut Lease, router: IpAddr, cx: &mut Context<'_>, port: u16, seconds: u32) {
-        self.rest = SHORTEST_REST;
+        (self.rest, self.is_useful) = (SHORTEST_REST, true);
         if port == 0 {
             lease.refuse(cx.now, Via::Igd, Refusal::Nonsense, retry::ASK_AGAIN);
             return lease.settle(cx.now, router, None, cx.events);
@@ -433,9 +436,10 @@ impl Gateway {
         lease.settle(cx.now, router, None, cx.events);
     }
 
-    /// It does not answer where it did. It may have restarted elsewhere, so it is searched again.
+    /// It does not answer where it did. It may have restarted elsewhere, so it is searched again: at once,
+    /// unless it was found only just now and has been of no use.
     fn lost_touch(&mut self, now: Instant) {
-        if now.since(self.found) > RECENT {
+        if self.is_useful || now.since(self.found) > RECENT {
             self.stage = Stage::Unknown;
         } else {
             self.give_up(now, Refusal::NoAnswer);
