@@ -13,6 +13,8 @@ PACKAGES = {
     "turnutils_natdiscovery": "coturn",
     "stun": "stun-client",
     "ip": "iproute2",
+    "ss": "iproute2",
+    "miniupnpd": "miniupnpd-nftables",
     "nft": "nftables",
     "setpriv": "util-linux",
     "nsenter": "util-linux",
@@ -59,7 +61,7 @@ def build():
     """Builds the release binaries unless BRADAWL_BIN_DIR says where they are."""
     if os.environ.get("BRADAWL_BIN_DIR"):
         return
-    command = ["cargo", "build", "--release", "--locked", "--quiet", "-p", "bradawl-tokio", "--bins"]
+    command = ["cargo", "build", "--release", "--locked", "--quiet", "-p", "bradawl-tokio", "--bins", "--examples"]
     if subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, check=False).returncode:
         sys.exit("interop: the binaries do not build")
     target = os.environ.get("CARGO_TARGET_DIR", "target")
