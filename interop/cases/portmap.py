@@ -4,12 +4,17 @@ What asks is the example `map` of adapter-tokio: one process per protocol, all a
 mapped is looked at from outside: a datagram to the address that the router names arrives inside, or not.
 """
 
+import itertools
 import os
 import pathlib
+import random
 import re
 import shutil
 import signal
+import socket
+import struct
 import tempfile
+import threading
 import time
 
 from kit import procs
@@ -160,14 +165,6 @@ class Mapper(procs.Process):
             equal(f"{self.protocol}: what arrived, and from where", (data, source), (token, outside.getsockname()))
         return True
 
-    def leaves(self):
-        """Ends it as its user would; how long that took."""
-        begin = time.monotonic()
-        code = self.stop()
-        took = time.monotonic() - begin
-        equal(f"{self.protocol}: exit code after {self.text().splitlines()}", code, 0)
-        equal(f"{self.protocol}: its last line", self.text().splitlines()[-1], "closed")
-        return took
 
 
 def all_three(home, **lifetimes):
@@ -184,9 +181,21 @@ def all_three(home, **lifetimes):
     return mappers
 
 
+def leave(mappers):
+    """Ends all as their users would; how long that took."""
+    begin = time.monotonic()
+    for mapper in mappers:
+        mapper.child.send_signal(signal.SIGTERM)
+    for mapper in mappers:
+        until(5, lambda mapper=mapper: not mapper.running(), f"{mapper.protocol}: its end after SIGTERM")
+        equal(f"{mapper.protocol}: exit code after {mapper.text().splitlines()}", mapper.stop(), 0)
+        equal(f"{mapper.protocol}: its last line", mapper.text().splitlines()[-1], "closed")
+    return time.monotonic() - begin
+
+
 def gone(home, mappers):
     """Ends all; what they had mapped is mapped no more."""
-    took = max([mapper.leaves() for mapper in mappers])
+    took = leave(mappers)
     equal("ports that the router's rules still let in", home.rules(), set())
     for mapper in mappers:
         expect(not mapper.hears(), f"{mapper.protocol}: a datagram still arrives after the end")
@@ -281,6 +290,145 @@ def silent():
     took = time.monotonic() - begin
     expect(took > 11, f"given up after {took:.1f} s")
     equal("what it says", lines, ["failed: no router answers"] * 2)
-    ended = max([mapper.leaves() for mapper in mappers])
+    ended = leave(mappers)
     expect(ended < 4, f"took {ended:.1f} s to end")
     return f"{lines[0]} after {took:.1f} s, exit 0 {ended:.2f} s after SIGTERM"
+
+
+class Liar:
+    """A router's daemon that answers whatever it is asked with what nobody should believe."""
+
+    HTTP = 49152
+
+    def __init__(self, home):
+        self.random, self.count, self.described, self.over = random.Random(1), 0, 0, threading.Event()
+        self.datagrams = home.nat.socket()
+        self.datagrams.bind((ROUTER, 5351))
+        self.search = home.nat.socket()
+        self.search.bind(("", 1900))
+        group = socket.inet_aton("239.255.255.250") + socket.inet_aton(ROUTER)
+        self.search.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, group)
+        self.gateway = home.nat.socket(kind=socket.SOCK_STREAM)
+        self.gateway.bind((ROUTER, self.HTTP))
+        self.gateway.listen(50)
+        # Nobody should ever come here, wherever a router says that it is described.
+        self.elsewhere = home.server.socket(kind=socket.SOCK_STREAM)
+        self.elsewhere.bind((SERVER, 80))
+        self.elsewhere.listen()
+        self.elsewhere.setblocking(False)
+        self.threads = [threading.Thread(target=work) for work in (self._map, self._find, self._describe)]
+        for each in (self.datagrams, self.search, self.gateway):
+            each.settimeout(0.2)
+        for thread in self.threads:
+            thread.start()
+
+    def stop(self):
+        self.over.set()
+        for thread in self.threads:
+            thread.join()
+
+    def was_followed(self):
+        """Whether anybody came to where a router is not."""
+        try:
+            self.elsewhere.accept()[0].close()
+        except BlockingIOError:
+            return False
+        return True
+
+    def _each(self, receive):
+        while not self.over.is_set():
+            try:
+                yield receive()
+            except TimeoutError:
+                continue
+
+    def _map(self):
+        for request, client in self._each(lambda: self.datagrams.recvfrom(2000)):
+            for answer in self._lies(request):
+                self.count += 1
+                self.datagrams.sendto(answer, client)
+
+    def _lies(self, request):
+        """Noise, pieces, and answers that are right but for one thing."""
+        yield b""
+        for size in (1, 3, 4, 12, 24, 60, 1100, 1400):
+            yield self.random.randbytes(size)
+        answer = bytes([request[0], request[1] | 0x80]) + request[2:]
+        yield request
+        for size in range(0, len(answer), 3):
+            yield answer[:size]
+        if len(request) == 60:
+            granted = struct.pack(">BBBBII12x", 2, 0x81, 0, 0, 0xFFFFFFFF, 1) + request[24:42]
+            for port, ip in ((0, "11.22.33.44"), (5000, "0.0.0.0"), (5000, "239.1.1.1"), (5000, "127.0.0.1")):
+                yield granted + struct.pack(">H10xH", port, 0xFFFF) + socket.inet_aton(ip)
+            another = granted[:24] + self.random.randbytes(12) + granted[36:]
+            yield another + struct.pack(">H10xH", 5000, 0xFFFF) + socket.inet_aton("11.22.33.44")
+        elif len(request) == 12:
+            yield struct.pack(">BBHIHHI", 0, 0x81, 0, 1, 5000, 0, 3600)
+            yield struct.pack(">BBHIHHI", 0, 0x81, 0, 1, 9999, 5000, 3600)
+            yield struct.pack(">BBHIHHI", 0, 0x81, 0, 1, 5000, 5000, 0)
+        else:
+            yield struct.pack(">BBHI4s", 0, 0x80, 0, 1, b"\xff\xff\xff\xff")
+
+    def _find(self):
+        here = f"http://{ROUTER}:{self.HTTP}"
+        locations = [f"http://{SERVER}/root.xml", "http://", f"{here}/{'x' * 1900}", "\x00\xff"]
+        locations += [f"{here}/{number}.xml" for number in range(9)]
+        for request, client in self._each(lambda: self.search.recvfrom(2000)):
+            target = re.search(r"\nST: (\S+)", request.decode())[1]
+            for location in locations:
+                text = f"HTTP/1.1 200 OK\r\nST: {target}\r\nLOCATION: {location}\r\n\r\n"
+                self.count += 1
+                self.search.sendto(text.encode("latin-1"), client)
+            self.search.sendto(self.random.randbytes(1400), client)
+
+    def _describe(self):
+        bodies = itertools.cycle(
+            [
+                self.random.randbytes(200_000),
+                b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\n<root>",
+                b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\n",
+                b"HTTP/1.1 200 OK\r\n\r\n" + b"<a>" * 100_000,
+                b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 100_000,
+            ]
+        )
+        for (connection, _), body in zip(self._each(self.gateway.accept), bodies, strict=False):
+            self.count += 1
+            self.described += 1
+            with connection:
+                connection.settimeout(1)
+                try:
+                    connection.recv(5000)
+                    connection.sendall(body)
+                except OSError:  # it has heard enough
+                    pass
+
+
+@case("portmap-hostile", namespace=True)
+def hostile():
+    home = Home()
+    liar = Liar(home)
+    try:
+        mappers = [Mapper(home, protocol) for protocol in (*PORTS, "any")]
+        before = [resident(mapper) for mapper in mappers]
+        time.sleep(6)
+        for mapper, memory in zip(mappers, before, strict=True):
+            expect(mapper.running(), f"{mapper.protocol}: ended by itself: {mapper.text()!r}")
+            equal(f"{mapper.protocol}: lines `mapped`", mapper.lines("mapped"), [])
+            grown = resident(mapper) - memory
+            expect(grown < 8_000, f"{mapper.protocol}: {grown} KiB more than at its start")
+        took = leave(mappers)
+        expect(took < 4, f"took {took:.1f} s to end")
+        expect(not liar.was_followed(), f"somebody connected to {SERVER}, where no router is")
+        expect(liar.count > 500, f"only {liar.count} lies were told")
+        expect(liar.described > 0, "nobody asked for a description")
+    finally:
+        liar.stop()
+    said = {line for mapper in mappers for line in mapper.lines("failed")}
+    return f"{liar.count} lies, {liar.described} of them by HTTP, believed by nobody; exit 0 {took:.1f} s after SIGTERM; {', '.join(sorted(said))}"
+
+
+def resident(process):
+    """How much memory it has, in KiB."""
+    status = pathlib.Path(f"/proc/{process.child.pid}/status").read_text()
+    return int(re.search(r"VmRSS:\s+(\d+) kB", status)[1])
