@@ -1,9 +1,14 @@
 //! What a discovery finds out about a NAT, in a world where everybody knows what it is.
 //!
-//! A host behind one NAT or more runs [`Discovery`] against servers on the internet; [`Axis`] says for each
-//! axis what is right, and whether anybody could know.
+//! A host behind one NAT or more runs [`Discovery`] against servers on the internet; [`Truth`] says for each
+//! [`Axis`] what is right, and whether anybody could know. [`table`] does so for every kind of NAT there is,
+//! [`lifetimes`] for how long a mapping is remembered.
 
+pub mod lifetimes;
+pub mod table;
 mod truth;
+
+use core::net::SocketAddr;
 
 use bradawl::discovery::{Config, Discovery, Event, NatProfile};
 use bradawl::machine::{HostInput, Machine, Meta, Output, Path, SocketId, Verdict};
@@ -14,9 +19,10 @@ use crate::link::Quality;
 use crate::program::{Policy, Report};
 use crate::script::{Mediator, STUN_PORT, Secret, Silent};
 use crate::trace::Happened;
-use crate::world::{HostSetup, InvalidWorld, NetworkSetup, World};
+use crate::units::Span;
+use crate::world::{HostSetup, InvalidWorld, Keep, NetworkSetup, World};
 
-pub use truth::{Axis, Judgement};
+pub use truth::{Axis, Judgement, Truth};
 
 /// The port of the socket that the discovery is about.
 const PORT: u16 = 5_000;
@@ -31,8 +37,12 @@ pub struct Lab {
     pub behind: Vec<Gateway>,
     /// The way from the outermost gateway to the internet.
     pub link: Quality,
-    /// How many servers there are that have two addresses and two ports.
+    /// How many servers there are, with two ports at each address.
     pub servers: usize,
+    /// How many addresses each of them has: two make it one for behaviour discovery (RFC 5780).
+    pub addresses: u8,
+    /// The way of each server to the internet, in their order; those beyond have a perfect one.
+    pub far: Vec<Quality>,
     /// How many there are, and are asked first, that say nothing.
     pub dead: usize,
     /// For how long to watch how the lifetime is learned; zero: not at all.
@@ -41,7 +51,15 @@ pub struct Lab {
 
 impl Default for Lab {
     fn default() -> Self {
-        Self { behind: Vec::new(), link: Quality::default(), servers: 3, dead: 0, patience: Duration::ZERO }
+        Self {
+            behind: Vec::new(),
+            link: Quality::default(),
+            servers: 3,
+            addresses: 2,
+            far: Vec::new(),
+            dead: 0,
+            patience: Duration::ZERO,
+        }
     }
 }
 
@@ -70,22 +88,8 @@ pub struct Found {
 /// # Ok::<(), bradawl_sim::world::InvalidWorld>(())
 /// ```
 pub fn discover(seed: u64, lab: &Lab) -> Result<Found, InvalidWorld> {
-    let mut world = World::new(seed);
-    let mut servers = Vec::new();
-    for number in 0..lab.dead + lab.servers {
-        let name = format!("server-{number}");
-        let networks = [World::INTERNET];
-        let setup = HostSetup { count: 2, policy: Policy::Answers, ..HostSetup::new(&name, &networks) };
-        let host = if number < lab.dead {
-            world.add_host(setup, |_| Silent)?
-        } else {
-            world.add_host(setup, |start| {
-                let addresses: Vec<_> = start.interfaces.iter().map(|interface| interface.address).collect();
-                Mediator::new(addresses, Secret::new([5; 32]), start.rng)
-            })?
-        };
-        servers.push(world.address(host, STUN_PORT));
-    }
+    let mut world = World::keeping(seed, Keep::Digest);
+    let servers = add_servers(&mut world, lab)?;
     let mut inside = World::INTERNET;
     for (depth, gateway) in lab.behind.iter().enumerate() {
         let link = if depth == 0 { lab.link.clone() } else { Quality::default() };
@@ -115,6 +119,37 @@ pub fn discover(seed: u64, lab: &Lab) -> Result<Found, InvalidWorld> {
     world.run_for(lab.patience);
     let found = world.with(host, |watched: &mut Watched, _| watched.found());
     Ok(found.expect("the host is never killed"))
+}
+
+/// Those that say nothing first, and then those that answer.
+fn add_servers(world: &mut World, lab: &Lab) -> Result<Vec<SocketAddr>, InvalidWorld> {
+    let mut servers = Vec::new();
+    for number in 0..lab.dead + lab.servers {
+        let name = format!("server-{number}");
+        let networks = [World::INTERNET];
+        let link = number.checked_sub(lab.dead).and_then(|number| lab.far.get(number));
+        let setup = HostSetup {
+            count: lab.addresses,
+            policy: Policy::Answers,
+            link: link.cloned().unwrap_or_default(),
+            ..HostSetup::new(&name, &networks)
+        };
+        let host = if number < lab.dead {
+            world.add_host(setup, |_| Silent)?
+        } else {
+            world.add_host(setup, |start| {
+                let addresses: Vec<_> = start.interfaces.iter().map(|interface| interface.address).collect();
+                Mediator::new(addresses, Secret::new([5; 32]), start.rng)
+            })?
+        };
+        servers.push(world.address(host, STUN_PORT));
+    }
+    Ok(servers)
+}
+
+/// A round trip of its own for each seed, from 20 to 300 ms.
+pub const fn round_trip(seed: u32) -> Span {
+    Span::from_millis(20 + (seed as u64 * 7_919) % 281)
 }
 
 /// A discovery, and how it went.

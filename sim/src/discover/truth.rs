@@ -11,6 +11,8 @@ use bradawl::discovery::{
     Allocation as Found, Confidence, Dependence, Fallback as Otherwise, Finding, Hairpin, NatProfile,
 };
 
+use crate::catalogue::Gateway;
+use crate::firewall::{Inbound, Outbound};
 use crate::nat::{self, Allocation, Behaviour, Fallback};
 
 /// An axis that the quick pass finds out about.
@@ -52,19 +54,77 @@ impl Axis {
     /// All that there are.
     pub const ALL: [Self; 4] = [Self::Mapping, Self::Filtering, Self::Allocation, Self::Hairpin];
 
-    /// What became of it, behind one NAT that does this.
-    pub fn judge(self, profile: &NatProfile, nat: &Behaviour) -> Judgement {
+    /// What became of it.
+    pub fn judge(self, profile: &NatProfile, truth: &Truth) -> Judgement {
+        let is_open = truth.udp;
         match self {
-            Self::Mapping => Judgement::of(profile.mapping, true, |value| value == mapping(nat)),
-            Self::Filtering => {
-                Judgement::of(profile.filtering, true, |value| value == dependence(nat.filtering))
+            Self::Mapping => Judgement::of(profile.mapping, is_open, |value| value == truth.mapping),
+            Self::Filtering => Judgement::of(profile.filtering, is_open, |value| value == truth.filtering),
+            Self::Allocation => {
+                Judgement::of(profile.allocation, is_open, |value| is_right(value, &truth.ports))
             }
-            Self::Allocation => Judgement::of(profile.allocation, true, |value| is_right(value, nat)),
             Self::Hairpin => {
-                let can_tell =
-                    mapping(nat) == Dependence::Endpoint || nat.filtering == nat::Dependence::Endpoint;
-                Judgement::of(profile.hairpin, can_tell, |value| value == hairpin(nat.hairpin))
+                let is_right = |value| Some(value) == truth.hairpin;
+                Judgement::of(profile.hairpin, truth.hairpin.is_some(), is_right)
             }
+        }
+    }
+}
+
+/// What all the NATs and firewalls between a host and the internet do together.
+///
+/// ```
+/// use bradawl::discovery::Dependence;
+/// use bradawl_sim::catalogue::entry;
+/// use bradawl_sim::discover::Truth;
+///
+/// let router = entry("cgn-strict").unwrap();
+/// let carrier = entry(router.above.unwrap()).unwrap();
+/// let truth = Truth::of(&[carrier.gateway.clone(), router.gateway.clone()]);
+/// assert_eq!((truth.mapping, truth.hairpin), (Dependence::AddressAndPort, None));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Truth {
+    /// Whether UDP passes. If not, nothing else can be known.
+    pub udp: bool,
+    /// What the mapping depends on, as a single host sees it.
+    pub mapping: Dependence,
+    /// What the filter depends on.
+    pub filtering: Dependence,
+    /// The NAT whose choice of ports is seen outside.
+    pub ports: Behaviour,
+    /// Whether packets to one's own public address come back; `None` if nobody can know.
+    pub hairpin: Option<Hairpin>,
+}
+
+impl Truth {
+    /// Behind these, the outermost first: each packet passes all of them, so the strictest decides.
+    pub fn of(behind: &[Gateway]) -> Self {
+        let nats = || behind.iter().filter_map(|gateway| gateway.nat.as_ref());
+        let mapping = nats().map(mapping).max().unwrap_or(Dependence::Endpoint);
+        let walls = behind.iter().map(|gateway| match gateway.firewall.inbound {
+            Inbound::Open => Dependence::Endpoint,
+            Inbound::Stateful => Dependence::AddressAndPort,
+        });
+        let filtering = nats().map(|nat| dependence(nat.filtering)).chain(walls).max();
+        let filtering = filtering.unwrap_or(Dependence::Endpoint);
+        let keeps = |nat: &&Behaviour| matches!(nat.allocation, Allocation::Preserve(_));
+        // A NAT that keeps ports shows those of the one below it.
+        let ports = nats().find(|nat| !keeps(nat)).or_else(|| nats().next());
+        let udp = behind.iter().all(|gateway| gateway.firewall.outbound == Outbound::All);
+        let can_tell = udp && (mapping == Dependence::Endpoint || filtering == Dependence::Endpoint);
+        let returns = |nat: &Behaviour| match nat.hairpin {
+            nat::Hairpin::None => Hairpin::None,
+            // Seen from below another NAT, the private address is that NAT's.
+            nat::Hairpin::InternalSource if nats().count() == 1 => Hairpin::InternalSource,
+            nat::Hairpin::InternalSource | nat::Hairpin::ExternalSource => Hairpin::ExternalSource,
+        };
+        Self {
+            udp,
+            mapping,
+            filtering,
+            ports: ports.cloned().unwrap_or_default(),
+            hairpin: nats().next().filter(|_| can_tell).map(returns),
         }
     }
 }
@@ -88,14 +148,6 @@ const fn dependence(of: nat::Dependence) -> Dependence {
 fn mapping(nat: &Behaviour) -> Dependence {
     let keeps = matches!(nat.allocation, Allocation::Preserve(_));
     if nat.overload && keeps { Dependence::Endpoint } else { dependence(nat.mapping) }
-}
-
-const fn hairpin(of: nat::Hairpin) -> Hairpin {
-    match of {
-        nat::Hairpin::None => Hairpin::None,
-        nat::Hairpin::ExternalSource => Hairpin::ExternalSource,
-        nat::Hairpin::InternalSource => Hairpin::InternalSource,
-    }
 }
 
 /// Ports of a quarter of the range at most are a block, whoever calls them that.
