@@ -19,6 +19,9 @@ const CONVERSATION: Duration = Duration::from_secs(3);
 /// How long to wait for an answer.
 const PATIENCE: Duration = Duration::from_millis(1_500);
 
+/// What comes in this long after the socket has spoken is more than a late answer to that.
+const DISTURBING: Duration = Duration::from_secs(1);
+
 /// How late the server's last copy may be: it sends three, a quarter of a second apart.
 const LATENESS: Duration = Duration::from_secs(2);
 
@@ -75,6 +78,8 @@ pub(super) struct Trial {
     /// Whether the mapping is woken up in between, by a packet from outside after so many seconds.
     pub(super) nudge: Option<u16>,
     is_nudged: bool,
+    /// Something came in before the silence was over.
+    is_disturbed: bool,
     state: State,
     token: u64,
     mapped: Option<SocketAddr>,
@@ -89,6 +94,7 @@ impl Trial {
             silence,
             nudge,
             is_nudged: false,
+            is_disturbed: false,
             state: State::Opening,
             token: 0,
             mapped: None,
@@ -184,8 +190,16 @@ impl Trial {
                     self.is_nudged = true;
                     return None;
                 }
-                self.state = State::Over(Outcome::Survived);
+                // What comes in may have kept it alive: who was disturbed has not survived this silence.
+                let is_proof = self.nudge.is_some() || !self.is_disturbed;
+                self.state = State::Over(if is_proof { Outcome::Survived } else { Outcome::Spoiled });
                 Some(now)
+            }
+            (State::Silent, Ask::Later { .. }) => {
+                // The answer to the question is heard already, or was lost and the question asked again:
+                // then the server knows of two times, and the first of them is too early.
+                self.is_disturbed |= now.since(self.spoke) >= DISTURBING;
+                None
             }
             (State::Ringing(_), Ask::ToPort(_)) => {
                 self.state = State::Over(Outcome::Survived);
