@@ -136,7 +136,7 @@ impl Arguments {
     fn config(&self) -> io::Result<Config> {
         let routers: Vec<IpAddr> = match self.router {
             Some(router) => vec![router],
-            None => routes::gateways().iter().map(|gateway| gateway.ip()).filter(IpAddr::is_ipv4).collect(),
+            None => routes::gateways().iter().map(std::net::SocketAddr::ip).filter(IpAddr::is_ipv4).collect(),
         };
         let Some(&first) = routers.first() else {
             return Err(io::Error::other("there is no default gateway: name one with --router"));
