@@ -378,7 +378,7 @@ impl Pass {
         profile.mapping = judge::mapping(probes, PUNCHING);
         profile.filtering = judge::filtering(probes, &self.servers, loss, now);
         profile.allocation = judge::allocation(&samples);
-        profile.traffic = judge::traffic(&samples, profile.allocation);
+        profile.traffic = judge::traffic(&samples, probes, profile);
         profile.parity = judge::parity(&samples);
         profile.several_addresses = judge::several_addresses(&profile.public, samples.len() as u32);
         profile.carrier = carrier::carrier(profile);

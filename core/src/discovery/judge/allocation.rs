@@ -10,7 +10,7 @@ use core::net::SocketAddr;
 use super::found;
 use crate::discovery::probe::{Ask, Probe, Probes};
 use crate::discovery::server::log2_sixteenths;
-use crate::discovery::{Allocation, Axis, Fallback};
+use crate::discovery::{Allocation, Axis, Dependence, Fallback, NatProfile};
 use crate::time::{Duration, Instant};
 
 /// A mapping that was made for us.
@@ -20,6 +20,8 @@ pub(in crate::discovery) struct Sample {
     pub(in crate::discovery) local: SocketAddr,
     pub(in crate::discovery) mapped: SocketAddr,
     pub(in crate::discovery) sent: Instant,
+    /// The place of the packet it was seen by among all that were sent.
+    place: usize,
     /// Whether it is the first of its socket.
     pub(in crate::discovery) is_first: bool,
     /// Whether the first packet that could have made it was answered. If not, nobody knows which one did,
@@ -65,7 +67,7 @@ pub(in crate::discovery) fn samples(probes: &Probes) -> Vec<Sample> {
                 .take(place)
                 .find(|earlier| earlier.socket == socket && earlier.to.ip() == to.ip());
             let is_in_place = earlier.is_none();
-            all.push(Sample { socket, local, mapped, sent, is_first, is_in_place });
+            all.push(Sample { socket, local, mapped, sent, place, is_first, is_in_place });
         }
     }
     all
@@ -204,11 +206,12 @@ pub(in crate::discovery) fn parity(samples: &[Sample]) -> Axis<bool> {
     }
 }
 
-/// How many ports a second others take, where one follows the other.
-pub(in crate::discovery) fn traffic(samples: &[Sample], allocation: Axis<Allocation>) -> Axis<u16> {
+/// How many ports a second others take, where one follows the other: those that were given out while we
+/// looked, less our own.
+pub(in crate::discovery) fn traffic(samples: &[Sample], probes: &Probes, profile: &NatProfile) -> Axis<u16> {
     /// Over less time than this nobody else is seen.
     const LEAST: Duration = Duration::from_millis(15);
-    let Allocation::Sequential { step } = allocation?.value else { return None };
+    let Allocation::Sequential { step } = profile.allocation?.value else { return None };
     let samples = of_one_address(samples);
     let ports = unwrapped(&samples);
     let (first, last) = (samples.first()?, samples.last()?);
@@ -217,7 +220,27 @@ pub(in crate::discovery) fn traffic(samples: &[Sample], allocation: Axis<Allocat
         return None;
     }
     let taken = (ports.last()? - ports.first()?) / i32::from(step);
-    let others = u128::try_from(taken - (samples.len() as i32 - 1)).unwrap_or(0);
+    let ours = mappings_between(probes, first.place, last.place, profile);
+    let others = u128::try_from(taken - ours).unwrap_or(0);
     let per_second = others * 1_000_000 / time.as_micros();
     found(u16::try_from(per_second).unwrap_or(u16::MAX), 8)
+}
+
+/// How many mappings were made for us after the packet at `first` and up to the one at `last`, whether
+/// their packets were answered or not.
+fn mappings_between(probes: &Probes, first: usize, last: usize, profile: &NatProfile) -> i32 {
+    let dependence = profile.mapping.map_or(Dependence::AddressAndPort, |finding| finding.value);
+    let is_same = |one: &Probe, other: &Probe| {
+        one.socket == other.socket
+            && match dependence {
+                Dependence::Endpoint => true,
+                Dependence::Address => one.to.ip() == other.to.ip(),
+                Dependence::AddressAndPort => one.to == other.to,
+            }
+    };
+    let is_new = |(place, probe): &(usize, &Probe)| {
+        (first + 1..=last).contains(place)
+            && !probes.iter().take(*place).any(|earlier| is_same(earlier, probe))
+    };
+    probes.iter().enumerate().filter(is_new).count() as i32
 }
