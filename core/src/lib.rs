@@ -59,6 +59,7 @@ pub mod hash;
 pub mod machine;
 pub mod portmap;
 pub mod rng;
+mod scope;
 pub mod stun;
 pub mod time;
 pub mod timers;

@@ -298,7 +298,7 @@ impl World {
             match event {
                 Event::Known => assert!(!std::mem::replace(&mut self.is_known, true), "known twice"),
                 Event::Finished => assert!(!std::mem::replace(&mut self.is_finished, true), "finished twice"),
-                Event::Learned => assert!(self.is_known),
+                Event::Learned => assert!(self.is_known && !was_over, "learned without a search"),
             }
         }
         for (path, bytes) in &drained.sent {
@@ -308,7 +308,7 @@ impl World {
         for told in drained.told {
             match told {
                 Told::Bind(id) => {
-                    assert!(!self.is_finished || self.is_closed);
+                    assert!(!was_over, "a socket after the end");
                     self.binds += 1;
                     self.asked.push(id);
                 }

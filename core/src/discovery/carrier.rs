@@ -11,6 +11,7 @@ use core::net::IpAddr;
 
 use super::{Axis, Confidence, Finding, NatProfile};
 use crate::portmap::is_behind_another;
+use crate::scope::Scope;
 
 /// How far out routers are looked for.
 pub(super) const MAX_HOPS: u8 = 3;
@@ -48,7 +49,7 @@ pub(super) fn carrier(profile: &NatProfile) -> Axis<bool> {
 
 /// RFC 6598: between a carrier's NAT and its subscribers.
 fn is_shared(ip: IpAddr) -> bool {
-    matches!(ip.to_canonical(), IpAddr::V4(ip) if ip.octets()[0] == 100 && ip.octets()[1] & 0xC0 == 64)
+    Scope::of(ip) == Scope::Shared
 }
 
 #[cfg(test)]

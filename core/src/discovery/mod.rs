@@ -42,7 +42,7 @@ pub use sockets::MAX_SOCKETS;
 use crate::machine::{HostInput, Machine, Meta, Output, Path, SocketId, Verdict};
 use crate::rng::Rng;
 use crate::time::Instant;
-use crate::wire::stun::{Class, Message};
+use crate::wire::stun::{Class, Message, Method};
 use lifetime::Search;
 use pass::{Pass, Want};
 use probe::{Ask, Probe, Probes, Reply, Said};
@@ -157,7 +157,11 @@ impl Machine for Discovery {
         if probe.reply.is_some() && !Search::is_for_later(probe.ask) {
             return Verdict::Consumed;
         }
-        let Some(said) = read(probe, path, &message) else { return Verdict::Consumed };
+        if message.method() != Method::BINDING {
+            return Verdict::Consumed;
+        }
+        let is_ours = self.sockets.number(path.local).is_some();
+        let Some(said) = read(probe, path, &message).filter(|_| is_ours) else { return Verdict::Consumed };
         probe.reply.get_or_insert(Reply { at: now, from: path.remote, mapped: said.mapped });
         let probe = *probe;
         match &mut self.phase {
@@ -260,11 +264,12 @@ impl Discovery {
     }
 
     /// Our own router says that this is its outside address (PCP, NAT-PMP, UPnP). If it is not a public
-    /// one, there is another NAT above.
+    /// one, there is another NAT above. No event tells of it where none of them tells of anything: before
+    /// [`Event::Known`] and after [`Event::Finished`].
     pub fn heard_router(&mut self, outside: IpAddr) {
         self.profile.router = Some(outside);
         let carrier = carrier::carrier(&self.profile);
-        if carrier != self.profile.carrier && !matches!(self.phase, Phase::Waiting | Phase::Passing(_)) {
+        if carrier != self.profile.carrier && matches!(self.phase, Phase::Searching(_)) {
             self.events.push_back(Event::Learned);
         }
         self.profile.carrier = carrier;
@@ -339,7 +344,11 @@ impl Discovery {
 /// What an answer to `probe` says; `None` if it is none, or comes to or from where it should not.
 fn read(probe: &Probe, path: Path, message: &Message<'_>) -> Option<Said> {
     if !message.class().is_response() {
-        let comes_back = message.class() == Class::Request && probe.ask == Ask::Hairpin;
+        // It was sent by one of our sockets to another one, and not to whom it came from.
+        let comes_back = message.class() == Class::Request
+            && probe.ask == Ask::Hairpin
+            && path.local != probe.local
+            && path.remote != probe.to;
         return comes_back.then_some(Said { mapped: None, other: None, help: None });
     }
     let (is_to_us, is_from_there) = (path.local == probe.local, path.remote == probe.to);

@@ -15,6 +15,7 @@
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
+use core::mem;
 use core::net::SocketAddr;
 
 use super::carrier;
@@ -25,6 +26,7 @@ use super::probe::{Ask, Probe, Probes, Said};
 use super::server::{Loss, Server};
 use super::sockets::{PUNCHING, Role, Sockets};
 use super::{Axis, Confidence, NatProfile, Observation};
+use crate::scope::may_name;
 use crate::time::{Duration, Instant};
 use crate::timers::{Key, Timers};
 
@@ -91,6 +93,9 @@ pub(super) struct Pass {
     timers: Timers,
     pub(super) wants: VecDeque<Want>,
     began: Instant,
+    is_at_end: bool,
+    has_looked_for_hops: bool,
+    has_looked_at_more: bool,
     loss: Loss,
 }
 
@@ -105,6 +110,9 @@ impl Pass {
             timers: Timers::default(),
             wants: VecDeque::new(),
             began: now,
+            is_at_end: false,
+            has_looked_for_hops: false,
+            has_looked_at_more: false,
             loss: Loss::default(),
             servers,
         };
@@ -168,7 +176,7 @@ impl Pass {
         let server = &mut self.servers[usize::from(probe.server)];
         if probe.to == server.address {
             let is_first = !server.is_heard();
-            server.learn(said, now.since(probe.sent));
+            server.learn(said, now.since(probe.sent), probe.local);
             if is_first {
                 self.follow_up(now, probe.server, sockets);
             }
@@ -221,20 +229,29 @@ impl Pass {
     /// What follows from what is known of the punching socket: whether more mappings are looked at, and
     /// whether packets to ourselves come back.
     pub(super) fn follow_mapping(&mut self, now: Instant, probes: &Probes, sockets: &mut Sockets) {
-        let seen =
-            |socket: u8| probes.iter().find_map(|probe| probe.mapped().filter(|_| probe.socket == socket));
+        let seen = |socket: u8| {
+            probes.iter().find_map(|probe| {
+                let mapped = probe.mapped().filter(|_| probe.socket == socket)?;
+                let is_server = self.servers.iter().any(|server| server.address.ip() == mapped.ip());
+                (!is_server && may_name(probe.to, mapped)).then_some(mapped)
+            })
+        };
         let (Some(local), Some(mapped)) = (sockets.local(PUNCHING), seen(PUNCHING)) else { return };
         if mapped == local {
             return;
         }
-        if sockets.find(Role::Hop { hops: 1 }).is_none() {
+        // Once: the host may refuse.
+        if !mem::replace(&mut self.has_looked_for_hops, true) {
             for hops in 1..=carrier::MAX_HOPS {
                 sockets.open(Role::Hop { hops });
             }
         }
-        let is_extra = |role: Role| matches!(role, Role::Extra { .. });
-        if mapped.port() != local.port() && sockets.count(is_extra) == 0 {
-            let heard = (0..self.servers.len()).filter(|&server| self.servers[server].is_heard());
+        let is_heard = |&server: &usize| self.servers[server].is_heard();
+        let heard = (0..self.servers.len()).filter(is_heard);
+        if mapped.port() != local.port()
+            && heard.clone().next().is_some()
+            && !mem::replace(&mut self.has_looked_at_more, true)
+        {
             for server in heard.cycle().take(EXTRA_SOCKETS) {
                 sockets.open(Role::Extra { server: server as u8 });
             }
@@ -267,7 +284,8 @@ impl Pass {
                 END_TIMER if now < self.began + DEADLINE => {
                     self.timers.set(END_TIMER, self.began + DEADLINE);
                 }
-                END_TIMER => {}
+                // And be it that the clock is set back.
+                END_TIMER => self.is_at_end = true,
                 key if key < TEST_TIMER => self.ask_again(now, key),
                 key => self.test_round(now, (key - TEST_TIMER) as usize, probes),
             }
@@ -321,7 +339,7 @@ impl Pass {
 
     /// Whether there is nothing to wait for any more.
     pub(super) fn is_over(&self, now: Instant, probes: &Probes, profile: &NatProfile) -> bool {
-        if now >= self.began + DEADLINE || self.servers.is_empty() {
+        if self.is_at_end || now >= self.began + DEADLINE || self.servers.is_empty() {
             return true;
         }
         if !self.servers.iter().any(Server::is_heard) || !self.wants.is_empty() {
@@ -380,7 +398,7 @@ impl Pass {
         profile.allocation = judge::allocation(&samples);
         profile.traffic = judge::traffic(&samples, probes, profile);
         profile.parity = judge::parity(&samples);
-        profile.several_addresses = judge::several_addresses(&profile.public, samples.len() as u32);
+        profile.several_addresses = judge::several_addresses(probes, &profile.public, samples.len() as u32);
         profile.carrier = carrier::carrier(profile);
         let early = sockets.find_early();
         profile.overloaded =

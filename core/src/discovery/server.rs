@@ -1,8 +1,9 @@
 //! What a pass knows of a server it asks.
 
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 
 use super::probe::{Ask, Probe, Probes, Said};
+use crate::scope::may_name;
 use crate::time::{Duration, Instant};
 
 /// Less than this is nobody's round trip but that of this host with itself, where a busy machine may be
@@ -38,16 +39,14 @@ impl Server {
     }
 
     /// Takes in what an answer from its own address says.
-    pub(super) fn learn(&mut self, said: &Said, round_trip: Duration) {
+    pub(super) fn learn(&mut self, said: &Said, round_trip: Duration, local: SocketAddr) {
         let (shortest, longest) = self.round_trips.unwrap_or((round_trip, round_trip));
         self.round_trips = Some((shortest.min(round_trip), longest.max(round_trip)));
         let usable = |other: &SocketAddr| {
-            other.is_ipv4() == self.address.is_ipv4()
-                && other.ip() != self.address.ip()
+            other.ip() != self.address.ip()
                 && other.port() != self.address.port()
-                && other.port() != 0
-                && !other.ip().is_unspecified()
-                && !other.ip().is_multicast()
+                && may_name(self.address, *other)
+                && (!are_neighbours(other.ip(), local.ip()) || are_neighbours(self.address.ip(), local.ip()))
         };
         let Self { address, .. } = *self;
         self.other = self.other.or(said.other.filter(usable));
@@ -66,6 +65,15 @@ impl Server {
     /// When the silence after `probe` begins to mean something.
     pub(super) fn silent_from(&self, probe: &Probe) -> Option<Instant> {
         Some(probe.sent + self.patience()?)
+    }
+}
+
+/// Whether both are in one network, as far as addresses tell: in IPv6 the first half of them does, and what
+/// is private in IPv4 is told by its scope.
+fn are_neighbours(one: IpAddr, other: IpAddr) -> bool {
+    match (one, other) {
+        (IpAddr::V6(one), IpAddr::V6(other)) => one.segments()[..4] == other.segments()[..4],
+        _ => one == other,
     }
 }
 

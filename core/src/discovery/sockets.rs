@@ -93,7 +93,7 @@ impl Sockets {
 
     /// Takes in the host's answer: the number of the socket, if it is one of ours and open now.
     pub(super) fn bound(&mut self, id: SocketId, result: Result<SocketAddr, BindError>) -> Option<u8> {
-        let number = id.0.checked_sub(self.first.0)? as usize + 1;
+        let number = (id.0.wrapping_sub(self.first.0) as usize).checked_add(1)?;
         let socket = self.all.get_mut(number).filter(|socket| !socket.is_free && socket.local.is_none())?;
         match result {
             Ok(local) => socket.local = Some(local),

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 
 use crate::machine::SocketId;
+use crate::scope::Scope;
 use crate::time::Duration;
 
 /// What is mapped: UDP or TCP ports.
@@ -308,15 +309,7 @@ pub enum Refusal {
 /// # Ok::<(), core::net::AddrParseError>(())
 /// ```
 pub fn is_behind_another(external: IpAddr) -> bool {
-    match external.to_canonical() {
-        IpAddr::V4(ip) => {
-            let shared = ip.octets()[0] == 100 && ip.octets()[1] & 0xC0 == 64;
-            shared || ip.is_private() || ip.is_loopback() || ip.is_link_local() || ip.is_unspecified()
-        }
-        IpAddr::V6(ip) => {
-            ip.is_loopback() || ip.is_unspecified() || ip.is_unique_local() || ip.is_unicast_link_local()
-        }
-    }
+    Scope::of(external) < Scope::World
 }
 
 /// Whether this can be anybody's address outside at all.

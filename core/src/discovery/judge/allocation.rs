@@ -127,6 +127,10 @@ fn pattern(samples: &[Sample]) -> Axis<Allocation> {
     if in_place.len() < ENOUGH || order > NOT_IN_ORDER || span < SMALLEST_BLOCK || step > 2 {
         return None;
     }
+    if most > i32::from(u16::MAX) && span <= LARGEST_BLOCK {
+        // High ports and low ones, not in order: no block is like that.
+        return None;
+    }
     if span > LARGEST_BLOCK {
         return found(Allocation::Random, 4 * count);
     }

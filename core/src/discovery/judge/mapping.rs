@@ -12,11 +12,14 @@ use core::net::{IpAddr, SocketAddr};
 use super::found;
 use crate::discovery::probe::{Ask, Probe, Probes};
 use crate::discovery::{Axis, Dependence};
+use crate::scope::Scope;
 
 /// What two witnesses that agree are worth.
 const AGREE: u32 = 16;
 /// What two that do not agree are worth: one may lie, or the mapping be another one by now.
 const DIFFER: u32 = 12;
+/// What an address is worth that only one server has seen.
+const UNCERTAIN: u32 = 6;
 
 /// Who sees what: the address that was asked, and how it sees the socket.
 type Testimony = (SocketAddr, SocketAddr);
@@ -33,8 +36,10 @@ fn testimonies(probes: &Probes, socket: u8) -> Vec<Testimony> {
             None => all.push((probe.to, mapped)),
         }
     }
+    // What is the world's is so inside, too: there whoever sees something else may lie as well.
     let is_outside = |&(_, mapped): &Testimony| Some(mapped) != local;
-    if all.iter().any(is_outside) {
+    let has_inside = local.is_some_and(|local| Scope::of(local.ip()) < Scope::World);
+    if has_inside && all.iter().any(is_outside) {
         all.retain(is_outside);
     }
     all
@@ -48,8 +53,12 @@ fn is_question(probe: &Probe) -> bool {
 pub(in crate::discovery) fn translated(probes: &Probes, socket: u8) -> Axis<bool> {
     let local = probes.iter().find(|probe| probe.socket == socket)?.local;
     let all = testimonies(probes, socket);
-    let is_translated = all.first()?.1 != local;
-    found(is_translated, DIFFER * all.len() as u32)
+    let translated = all.iter().filter(|(_, mapped)| *mapped != local).count() as u32;
+    let untouched = all.len() as u32 - translated;
+    if translated == untouched {
+        return None;
+    }
+    found(translated > untouched, DIFFER * translated.abs_diff(untouched))
 }
 
 /// What the mapping of this socket depends on.
@@ -111,12 +120,28 @@ pub(in crate::discovery) fn overloaded(probes: &Probes, socket: u8) -> Axis<bool
         .flatten()
 }
 
-/// Whether sockets of this host have different public addresses.
-pub(in crate::discovery) fn several_addresses(public: &[IpAddr], mappings: u32) -> Axis<bool> {
+/// Whether sockets of this host have different public addresses. One that a single server has seen may be
+/// a lie of it.
+pub(in crate::discovery) fn several_addresses(
+    probes: &Probes,
+    public: &[IpAddr],
+    mappings: u32,
+) -> Axis<bool> {
+    let is_seen_by_two = |ip: &&IpAddr| {
+        let mut seers = probes
+            .iter()
+            .filter(|probe| is_question(probe) && probe.mapped().is_some_and(|mapped| mapped.ip() == **ip))
+            .map(|probe| probe.server);
+        seers.next().is_some_and(|first| seers.any(|other| other != first))
+    };
+    let certain = || public.iter().filter(is_seen_by_two).count() as u32;
     match public.len() {
         0 => None,
         // Had the NAT two and took either, each mapping would have had one chance in two.
         1 => found(false, mappings.saturating_sub(1)),
-        more => found(true, DIFFER * more as u32),
+        _ => match certain() {
+            0 | 1 => found(true, UNCERTAIN),
+            more => found(true, DIFFER * more),
+        },
     }
 }

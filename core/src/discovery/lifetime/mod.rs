@@ -194,12 +194,14 @@ impl Search {
 
     /// The host has not opened the sockets of these, and will not.
     fn give_up_unopened(&mut self, sockets: &mut Sockets) {
-        for index in 0..self.trials.len() {
-            if sockets.local(self.trials[index].socket).is_none() && self.trials[index].outcome().is_none() {
-                self.trials[index].abandon();
-                self.settle(index, sockets);
-                return self.timers.set(OPENING_TIMER, Instant::ZERO);
+        for trial in &mut self.trials {
+            if sockets.local(trial.socket).is_none() && trial.outcome().is_none() {
+                trial.abandon();
+                sockets.close(trial.socket);
             }
+        }
+        if self.trials.iter().all(|trial| trial.outcome().is_some()) {
+            self.end_round(sockets);
         }
     }
 
