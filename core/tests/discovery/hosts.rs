@@ -9,7 +9,11 @@ use crate::world::{LOCAL, Nat, START, Server, World, address, server, servers};
 #[test]
 fn known_without_any_spare_socket() {
     for nat in [Nat::None, Nat::Preserving, Nat::Cone] {
-        let mut world = World::new(nat, servers(9));
+        let mut all = servers(9);
+        for (number, server) in all.iter_mut().enumerate() {
+            server.round_trip += Duration::from_millis(5 * number as u64);
+        }
+        let mut world = World::new(nat, all);
         world.refuses = |_| true;
         world.run();
         // It does not ask for the same again and again.

@@ -37,6 +37,7 @@ pub(crate) fn server(n: u8) -> Server {
         names: None,
         is_dead: false,
         delay: 0,
+        round_trip: ROUND_TRIP,
     }
 }
 
@@ -56,6 +57,7 @@ pub(crate) struct Server {
     pub(crate) is_dead: bool,
     /// The longest delay of a late answer.
     pub(crate) delay: u16,
+    pub(crate) round_trip: Duration,
 }
 
 impl Server {
@@ -250,8 +252,9 @@ impl World {
             return;
         }
         let bytes = self.answer(server, path, &request);
+        let at = self.now + server.round_trip;
         let arrival = Arrival { path: Path { remote: from, ..path }, bytes };
-        self.arrivals.insert((self.now + ROUND_TRIP, self.sent.len()), arrival);
+        self.arrivals.insert((at, self.sent.len()), arrival);
     }
 
     fn answer(&self, server: &Server, path: Path, request: &Message<'_>) -> Vec<u8> {
