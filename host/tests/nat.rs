@@ -7,6 +7,7 @@ use std::time::Duration;
 use bradawl::discovery::{
     Allocation, Axis, Confidence, Dependence, Fallback, Finding, Hairpin, Ipv6, Lifetime, NatProfile,
 };
+use bradawl::portmap::{Refusal, Via};
 use bradawl_host::cli::nat::{Family, Nat, PortMapping};
 use serde_json::{Value, json};
 
@@ -66,7 +67,8 @@ fn reads(nat: Nat<'_>, expected: &str) {
 #[test]
 fn a_home_router() {
     let profile = home();
-    let about = Nat { port_mapping: PortMapping::Refused, ipv6: Ipv6::Absent, ..nat(&profile) };
+    let about =
+        Nat { port_mapping: PortMapping::Refused(Refusal::NoAnswer), ipv6: Ipv6::Absent, ..nat(&profile) };
     reads(
         about,
         "
@@ -79,7 +81,7 @@ IPv4 · port-restricted · 90 % sure
   hairpin       75 %  two hosts behind it do not reach each other by its address
   lifetime         ?  unknown: takes minutes: --lifetime waits
   public        203.0.113.9
-  port mapping  the router opens none
+  port mapping  none found: no router speaks PCP, NAT-PMP or UPnP with us
   carrier NAT      ?  unknown: the router does not say
   IPv6          none: no address of this host leads out
   forecast      direct ✔  with open, full-cone, restricted, home, symmetric-sequential
@@ -113,14 +115,14 @@ fn a_port_that_is_shared() {
 fn a_router_that_opens_a_port() {
     let profile = home();
     let external = "203.0.113.9:4000".parse().expect("an address");
-    let mapped = Nat { port_mapping: PortMapping::Open { protocol: "UPnP", external }, ..nat(&profile) };
+    let mapped = Nat { port_mapping: PortMapping::Open { via: Via::Igd, external }, ..nat(&profile) };
     let text = mapped.to_string();
-    assert!(text.contains("port mapping  UPnP: 203.0.113.9:4000\n"), "{text}");
+    assert!(text.contains("port mapping  UPnP-IGD, 203.0.113.9:4000\n"), "{text}");
     assert!(text.contains("direct ✔  with everybody who has UDP\n") && !text.contains("hint"), "{text}");
 
     let external = "100.64.0.9:4000".parse().expect("an address");
-    let inner = Nat { port_mapping: PortMapping::Open { protocol: "UPnP", external }, ..nat(&profile) };
-    assert!(inner.to_string().contains("UPnP: 100.64.0.9:4000, which is not public\n"), "{inner}");
+    let inner = Nat { port_mapping: PortMapping::Open { via: Via::Igd, external }, ..nat(&profile) };
+    assert!(inner.to_string().contains("UPnP-IGD, 100.64.0.9:4000, which is not public\n"), "{inner}");
     assert!(inner.to_string().contains("likely    with"), "{inner}");
 }
 

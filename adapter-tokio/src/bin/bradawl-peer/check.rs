@@ -62,6 +62,17 @@ pub(crate) async fn run(arguments: &Check) -> Result<Exit, Problem> {
     for server in names.unresolved() {
         inquiry.unresolved(server, "no answer");
     }
+    // What a router opened for us is closed again, at once as a rule and in the time that is left.
+    inquiry.leave(events.driver_mut());
+    let leave = async {
+        while !inquiry.has_left(events.driver()) {
+            events.turn(&mut inquiry).await?;
+        }
+        Ok::<_, io::Error>(())
+    };
+    let until = (Instant::now() + Inquiry::LEAVING).min(end + Inquiry::GRACE);
+    // Who does not answer keeps it for two minutes.
+    let _ = timeout_at(until, leave).await;
     inquiry.finish(events.driver())
 }
 

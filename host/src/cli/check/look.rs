@@ -3,13 +3,17 @@
 use std::net::SocketAddr;
 
 use bradawl::discovery::{self, Config, Discovery, Ipv6, MAX_SERVERS, NatProfile};
+use bradawl::machine::{HostInput, Machine as _};
+use bradawl::portmap::Refusal;
 
+use super::opening::Opening;
 use super::survey::Survey;
 use crate::cli::nat::{Family, Nat, PortMapping};
 use crate::cli::output::Printer;
 use crate::cli::{Exit, Problem, say};
 use crate::driver::Driver;
-use crate::udp::BindOptions;
+use crate::udp::{self, BindOptions};
+use crate::{interfaces, routes};
 
 /// The look over each family.
 #[derive(Default)]
@@ -22,6 +26,9 @@ pub(super) struct Look {
     no_ipv6: bool,
     /// Something was learned that nobody has been told.
     news: bool,
+    /// Whether a router is asked for a port, and what came of it.
+    asks_router: bool,
+    port_mapping: Option<PortMapping>,
 }
 
 /// Servers that one socket can ask.
@@ -89,8 +96,19 @@ impl Look {
             driver.machine_mut().look(group.family, sockets, |first_socket, rng| {
                 Discovery::new(Config { local, servers, first_socket, lifetime }, rng)
             });
+            if group.family == Family::Ipv4 && group.leads_out() {
+                self.asks_router = ask_router(driver, local);
+                // Nobody to ask is an answer, too.
+                let nobody = PortMapping::Refused(Refusal::NoRouter);
+                self.port_mapping = (!self.asks_router).then_some(nobody);
+            }
         }
         Ok(())
+    }
+
+    /// What became of the question for a port.
+    pub(super) fn answered(&mut self, port_mapping: PortMapping) {
+        self.port_mapping = Some(port_mapping);
     }
 
     pub(super) fn event(&mut self, family: Family, event: discovery::Event) {
@@ -107,7 +125,9 @@ impl Look {
 
     /// Whether nothing more will come that is waited for.
     pub(super) fn is_over(&self) -> bool {
-        self.begun && self.groups.iter().all(|group| group.finished || group.known && !self.patient)
+        let is_open = self.asks_router && self.port_mapping.is_none();
+        let mut groups = self.groups.iter();
+        self.begun && !is_open && groups.all(|group| group.finished || group.known && !self.patient)
     }
 
     /// Tells who waits for minutes how far it is.
@@ -128,12 +148,14 @@ impl Look {
     /// What is known, for each family of which anything is.
     pub(super) fn results<'a>(&self, survey: &'a Survey<Discovery>) -> impl Iterator<Item = Nat<'a>> {
         let (ipv6, patient) = (self.ipv6(survey), self.patient);
+        let silence = self.asks_router.then_some(PortMapping::Refused(Refusal::NoAnswer));
+        let port_mapping = self.port_mapping.or(silence).unwrap_or_default();
         let all = survey.lookers().map(|(family, looker)| (family, looker.profile()));
         all.filter(|(_, profile)| says_something(profile)).map(move |(family, profile)| Nat {
             family,
             profile,
             ipv6,
-            port_mapping: PortMapping::NotAsked,
+            port_mapping: if family == Family::Ipv4 { port_mapping } else { PortMapping::NotAsked },
             patient,
         })
     }
@@ -145,6 +167,33 @@ impl Look {
             None => Ipv6::Unknown,
         }
     }
+}
+
+impl Group {
+    /// Whether any server is not on this very host: only then may there be a router on the way.
+    fn leads_out(&self) -> bool {
+        let ours = self.ours.ip();
+        !ours.is_loopback() && self.servers.iter().any(|server| server.ip() != ours)
+    }
+}
+
+/// Asks the routers that are reached from there for its port. Whether there are any.
+fn ask_router(driver: &mut Driver<Survey<Discovery>>, punching: SocketAddr) -> bool {
+    let leads_from_here = |router: &SocketAddr| {
+        udp::source_for(*router).is_ok_and(|ours| ours.is_ipv4() && ours.ip() == punching.ip())
+    };
+    let routers = routes::gateways().into_iter().filter(leads_from_here).map(|router| router.ip());
+    let routers: Vec<_> = routers.collect();
+    if routers.is_empty() {
+        return false;
+    }
+    let now = driver.now();
+    let survey = driver.machine_mut();
+    let opened = survey.open(|first_socket, rng| Opening::new(now, punching, routers, first_socket, rng));
+    if let (Some(opening), Ok(interfaces)) = (survey.opening_mut(), interfaces::interfaces()) {
+        opening.handle_host(now, HostInput::Interfaces(&interfaces));
+    }
+    opened.is_ok()
 }
 
 /// What is known of the lifetime so far; nothing while not even the rest is known.

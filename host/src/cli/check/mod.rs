@@ -1,11 +1,12 @@
 //! The verb `check` without a runtime: whom to ask, from where, and what to make of the answers.
 //!
 //! An adapter resolves names and waits; everything else that `check` does is here. Each server is asked
-//! once from a socket of its own (`asker.rs`), and over each family somebody looks at the NAT (`look.rs`);
-//! the two are one machine (`survey.rs`).
+//! once from a socket of its own (`asker.rs`), over each family somebody looks at the NAT (`look.rs`), and
+//! the router is asked to open a port (`opening.rs`); all are one machine (`survey.rs`).
 
 pub mod asker;
 mod look;
+pub mod opening;
 pub mod survey;
 
 use std::io;
@@ -18,6 +19,7 @@ use bradawl::stun::client::{self, Answer, Failure, Request, RequestError, Reques
 use bradawl::stun::transaction::{RoundTrips, Schedule};
 
 use self::look::Look;
+use self::opening::Opening;
 use self::survey::{Event, Survey};
 use super::output::{Mapped, Printer, Unanswered};
 use super::peer::Server;
@@ -74,6 +76,9 @@ impl Inquiry {
     /// How long after its timeout an inquiry is ended from outside. Its requests know the timeout
     /// and end themselves, with a better reason; this is for what keeps them from it.
     pub const GRACE: Duration = Duration::from_millis(50);
+
+    /// How long a router may take to close what it has opened, if that is not over before the rest is.
+    pub const LEAVING: Duration = Duration::from_secs(1);
 
     /// How long names may take to resolve before one looks at the NAT without them.
     pub const NAMES: Duration = Duration::from_secs(1);
@@ -168,6 +173,19 @@ impl Inquiry {
         self.asked.iter().all(|asked| asked.done) && (is_hopeless || self.look.is_over())
     }
 
+    /// Nothing is waited for any more: what a router may have opened is to be closed.
+    pub fn leave(&self, driver: &mut Driver<Survey<Discovery>>) {
+        let now = driver.now();
+        if let Some(opening) = driver.machine_mut().opening_mut() {
+            opening.close(now);
+        }
+    }
+
+    /// Whether nothing of ours is left in any router.
+    pub fn has_left(&self, driver: &Driver<Survey<Discovery>>) -> bool {
+        driver.machine().opening().is_none_or(Opening::is_closed)
+    }
+
     /// Tells who waits for minutes how far it is.
     pub fn progress(&mut self, driver: &Driver<Survey<Discovery>>) {
         self.look.progress(driver.machine(), self.printer);
@@ -246,6 +264,8 @@ impl Sink<Event<discovery::Event>> for Inquiry {
         let event = match event {
             Event::Asked(event) => event,
             Event::Looked(family, event) => return self.look.event(family, event),
+            Event::Opening(opening::Event::Answered(answer)) => return self.look.answered(answer),
+            Event::Opening(opening::Event::Outside(_) | opening::Event::Closed) => return,
         };
         let id = match event {
             client::Event::Answered(answer) => answer.id,

@@ -1,24 +1,50 @@
-//! One machine of several: who asks each server, and who looks at the NAT over each address family.
+//! One machine of several: who asks each server, who looks at the NAT over each address family, and who
+//! asks the router to open a port.
 //!
 //! A datagram is offered to one after the other until somebody claims it. What the host says of a socket
 //! goes to whoever asked for it; everything else concerns all.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 
+use bradawl::discovery::{self, Discovery};
 use bradawl::machine::{HostInput, Machine, Meta, Output, Path, SocketId, Verdict};
+use bradawl::portmap::SOCKET_IDS;
 use bradawl::rng::Rng;
 use bradawl::stun::client::{self, StunClient};
 use bradawl::time::Instant;
 
 use super::asker::Asker;
+use super::opening::{self, Opening};
 use crate::cli::nat::Family;
 
 /// The composition. `D` looks at a NAT.
 pub struct Survey<D> {
     asker: Asker,
     lookers: Vec<Looker<D>>,
+    opening: Option<(Range<u32>, Opening)>,
+    /// The first name of a socket that nobody has.
+    unnamed: u32,
     rng: Rng,
+}
+
+/// Somebody who looks at a NAT.
+pub trait Look: Machine {
+    /// A router says that this is its address outside.
+    fn heard_router(&mut self, outside: IpAddr);
+
+    /// Whether an event says that it knows what can be known in a few seconds.
+    fn is_known(event: &Self::Event) -> bool;
+}
+
+impl Look for Discovery {
+    fn heard_router(&mut self, outside: IpAddr) {
+        Self::heard_router(self, outside);
+    }
+
+    fn is_known(event: &discovery::Event) -> bool {
+        matches!(event, discovery::Event::Known | discovery::Event::Finished)
+    }
 }
 
 struct Looker<D> {
@@ -35,12 +61,15 @@ pub enum Event<E> {
     Asked(client::Event),
     /// About the NAT, over that family.
     Looked(Family, E),
+    /// About a port of the router.
+    Opening(opening::Event),
 }
 
 impl<D> Survey<D> {
     /// Nobody is asked yet, and nobody looks.
     pub fn new(mut rng: Rng) -> Self {
-        Self { asker: Asker::new(StunClient::new(rng.fork())), lookers: Vec::new(), rng }
+        let asker = Asker::new(StunClient::new(rng.fork()));
+        Self { asker, lookers: Vec::new(), opening: None, unnamed: 0, rng }
     }
 
     /// Who asks servers.
@@ -51,9 +80,34 @@ impl<D> Survey<D> {
     /// From now on that one, too, looks over that family; it has as many names of sockets from the
     /// first one on.
     pub fn look(&mut self, family: Family, sockets: u32, make: impl FnOnce(SocketId, Rng) -> D) {
-        let first = self.lookers.last().map_or(0, |looker| looker.sockets.end);
-        let machine = make(SocketId(first), self.rng.fork());
-        self.lookers.push(Looker { family, sockets: first..first + sockets, machine });
+        let sockets = self.name(sockets);
+        let machine = make(SocketId(sockets.start), self.rng.fork());
+        self.lookers.push(Looker { family, sockets, machine });
+    }
+
+    /// From now on a router is asked for a port, over IPv4.
+    pub fn open<E>(&mut self, make: impl FnOnce(SocketId, Rng) -> Result<Opening, E>) -> Result<(), E> {
+        let sockets = self.name(SOCKET_IDS);
+        let opening = make(SocketId(sockets.start), self.rng.fork())?;
+        self.opening = Some((sockets, opening));
+        Ok(())
+    }
+
+    /// Who asks the router for a port, if anybody does.
+    pub fn opening(&self) -> Option<&Opening> {
+        self.opening.as_ref().map(|(_, opening)| opening)
+    }
+
+    /// The same, to have it end.
+    pub fn opening_mut(&mut self) -> Option<&mut Opening> {
+        self.opening.as_mut().map(|(_, opening)| opening)
+    }
+
+    /// So many names for sockets that nobody else has.
+    fn name(&mut self, sockets: u32) -> Range<u32> {
+        let first = self.unnamed;
+        self.unnamed += sockets;
+        first..self.unnamed
     }
 
     /// Those who look.
@@ -69,7 +123,7 @@ impl<D: Machine> Survey<D> {
     }
 }
 
-impl<D: Machine> Machine for Survey<D> {
+impl<D: Look> Machine for Survey<D> {
     type Event = Event<D::Event>;
 
     fn handle_input(&mut self, now: Instant, path: Path, meta: Meta, bytes: &[u8]) -> Verdict {
@@ -77,10 +131,15 @@ impl<D: Machine> Machine for Survey<D> {
         if verdict != Verdict::Unclaimed {
             return verdict;
         }
-        self.over(path.local)
+        let claimed = self
+            .over(path.local)
             .map(|looker| looker.handle_input(now, path, meta, bytes))
-            .find(|verdict| *verdict != Verdict::Unclaimed)
-            .unwrap_or(Verdict::Unclaimed)
+            .find(|verdict| *verdict != Verdict::Unclaimed);
+        match (claimed, self.opening_mut()) {
+            (Some(verdict), _) => verdict,
+            (None, Some(opening)) => opening.handle_input(now, path, meta, bytes),
+            (None, None) => Verdict::Unclaimed,
+        }
     }
 
     fn handle_host(&mut self, now: Instant, input: HostInput<'_>) {
@@ -88,15 +147,21 @@ impl<D: Machine> Machine for Survey<D> {
             HostInput::Bound { id, .. } | HostInput::Connected { id, .. } | HostInput::Closed { id } => {
                 if let Some(owner) = self.lookers.iter_mut().find(|one| one.sockets.contains(&id.0)) {
                     owner.machine.handle_host(now, input);
+                } else if let Some((sockets, opening)) = &mut self.opening
+                    && sockets.contains(&id.0)
+                {
+                    opening.handle_host(now, input);
                 }
             }
             HostInput::Unreachable { path, .. } | HostInput::TooBig { path, .. } => {
                 self.asker.handle_host(now, input);
                 self.over(path.local).for_each(|looker| looker.handle_host(now, input));
+                self.opening_mut().into_iter().for_each(|opening| opening.handle_host(now, input));
             }
             _ => {
                 self.asker.handle_host(now, input);
                 self.lookers.iter_mut().for_each(|looker| looker.machine.handle_host(now, input));
+                self.opening_mut().into_iter().for_each(|opening| opening.handle_host(now, input));
             }
         }
     }
@@ -107,12 +172,29 @@ impl<D: Machine> Machine for Survey<D> {
             busy => return busy,
         };
         for Looker { family, machine, .. } in &mut self.lookers {
-            match renamed(machine.poll_output(now, buf), |event| Event::Looked(*family, event)) {
+            let output = machine.poll_output(now, buf);
+            if let (Output::Event(event), Family::Ipv4, Some((_, opening))) =
+                (&output, *family, &mut self.opening)
+                && D::is_known(event)
+            {
+                opening.hurry(now);
+            }
+            match renamed(output, |event| Event::Looked(*family, event)) {
                 Output::Idle(other) => wake = wake.into_iter().chain(other).min(),
                 busy => return busy,
             }
         }
-        Output::Idle(wake)
+        let Some(opening) = self.opening_mut() else { return Output::Idle(wake) };
+        match renamed(opening.poll_output(now, buf), Event::Opening) {
+            Output::Idle(other) => Output::Idle(wake.into_iter().chain(other).min()),
+            busy => {
+                if let Output::Event(Event::Opening(opening::Event::Outside(address))) = busy {
+                    let v4 = self.lookers.iter_mut().filter(|looker| looker.family == Family::Ipv4);
+                    v4.for_each(|looker| looker.machine.heard_router(address));
+                }
+                busy
+            }
+        }
     }
 }
 
@@ -170,6 +252,16 @@ mod tests {
         }
     }
 
+    impl Look for Fake {
+        fn heard_router(&mut self, outside: IpAddr) {
+            self.heard.push(format!("router {outside}"));
+        }
+
+        fn is_known(event: &String) -> bool {
+            event == "datagram"
+        }
+    }
+
     const NOW: Instant = Instant::ZERO;
 
     fn survey() -> Survey<Fake> {
@@ -191,6 +283,7 @@ mod tests {
                 Output::Host(_) => "request".to_owned(),
                 Output::Event(Event::Looked(family, event)) => format!("{} {event}", family.name()),
                 Output::Event(Event::Asked(_)) => "asked".to_owned(),
+                Output::Event(Event::Opening(event)) => format!("{event:?}"),
                 Output::Idle(wake) => return (said, wake),
             });
         }

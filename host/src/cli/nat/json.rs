@@ -7,6 +7,7 @@ use std::time::Duration;
 use bradawl::discovery::{
     Allocation, Axis, Confidence, Dependence, Fallback, Forecast, Hairpin, Hint, Ipv6, Kind,
 };
+use bradawl::portmap::{Refusal, Via};
 use serde::{Serialize, Serializer};
 
 use super::{Nat, PortMapping};
@@ -57,6 +58,7 @@ enum Ports {
 struct Mapping {
     protocol: Option<&'static str>,
     external: Option<SocketAddr>,
+    reason: Option<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -113,9 +115,11 @@ impl Serialize for Nat<'_> {
             public: &profile.public,
             port_mapping: match self.port_mapping {
                 PortMapping::NotAsked => None,
-                PortMapping::Refused => Some(Mapping { protocol: None, external: None }),
-                PortMapping::Open { protocol, external } => {
-                    Some(Mapping { protocol: Some(protocol), external: Some(external) })
+                PortMapping::Refused(reason) => {
+                    Some(Mapping { protocol: None, external: None, reason: Some(refusal(reason)) })
+                }
+                PortMapping::Open { via, external } => {
+                    Some(Mapping { protocol: Some(protocol(via)), external: Some(external), reason: None })
                 }
             },
             ipv6: ipv6(self.ipv6),
@@ -208,6 +212,32 @@ fn hairpin(value: Hairpin) -> &'static str {
         Hairpin::None => "no",
         Hairpin::ExternalSource => "external-source",
         Hairpin::InternalSource => "internal-source",
+    }
+}
+
+fn protocol(value: Via) -> &'static str {
+    match value {
+        Via::Pcp => "pcp",
+        Via::NatPmp => "nat-pmp",
+        Via::Igd => "upnp-igd",
+    }
+}
+
+fn refusal(value: Refusal) -> &'static str {
+    match value {
+        Refusal::NoRouter => "no-router",
+        Refusal::NoSocket => "no-socket",
+        Refusal::NoAnswer => "no-answer",
+        Refusal::UnsupportedVersion => "unsupported-version",
+        Refusal::Nonsense => "nonsense",
+        Refusal::Code(_) => "other",
+        Refusal::UnsupportedProtocol => "unsupported-protocol",
+        Refusal::NetworkFailure => "network-failure",
+        Refusal::NoResources => "no-resources",
+        Refusal::QuotaExceeded => "quota-exceeded",
+        Refusal::PortTaken => "port-taken",
+        Refusal::AddressMismatch => "address-mismatch",
+        Refusal::NotAuthorized => "not-authorized",
     }
 }
 

@@ -6,6 +6,7 @@ mod text;
 use std::net::SocketAddr;
 
 use bradawl::discovery::{Circumstances, Ipv6, NatProfile};
+use bradawl::portmap::{Refusal, Via};
 
 use super::output::Event;
 
@@ -55,7 +56,8 @@ impl Family {
 ///
 /// ```
 /// use bradawl_host::cli::nat::PortMapping;
-/// let open = PortMapping::Open { protocol: "PCP", external: "203.0.113.9:4000".parse()? };
+/// use bradawl::portmap::Via;
+/// let open = PortMapping::Open { via: Via::Pcp, external: "203.0.113.9:4000".parse()? };
 /// assert_ne!(open, PortMapping::NotAsked);
 /// # Ok::<(), std::net::AddrParseError>(())
 /// ```
@@ -64,12 +66,12 @@ pub enum PortMapping {
     /// Nobody has asked it.
     #[default]
     NotAsked,
-    /// It was asked and does not.
-    Refused,
+    /// It was asked and does not, or there is none.
+    Refused(Refusal),
     /// It does.
     Open {
         /// By which protocol.
-        protocol: &'static str,
+        via: Via,
         /// Which address of its own.
         external: SocketAddr,
     },
@@ -113,7 +115,7 @@ impl Nat<'_> {
         let port_mapping = match self.port_mapping {
             // One at an address that nobody has seen us at leads to another NAT.
             PortMapping::Open { external, .. } => self.profile.public.contains(&external.ip()),
-            PortMapping::NotAsked | PortMapping::Refused => false,
+            PortMapping::NotAsked | PortMapping::Refused(_) => false,
         };
         let works = matches!(self.ipv6, Ipv6::Filtered | Ipv6::Open | Ipv6::Works);
         Circumstances { port_mapping, ipv6: works && self.family == Family::Ipv4 }

@@ -7,6 +7,7 @@ use bradawl::discovery::{
     Allocation, Axis, Confidence, Dependence, Fallback, Finding, Hairpin, Ipv6, Kind, Label, Lifetime,
     Outlook,
 };
+use bradawl::portmap::Refusal;
 
 use super::{Family, Nat, PortMapping};
 
@@ -83,9 +84,9 @@ impl Nat<'_> {
         }
         match self.port_mapping {
             PortMapping::NotAsked => {}
-            PortMapping::Refused => write!(f, "\n  {:<13} the router opens none", "port mapping")?,
-            PortMapping::Open { protocol, external } => {
-                write!(f, "\n  {:<13} {protocol}: {external}", "port mapping")?;
+            PortMapping::Refused(reason) => write!(f, "\n  {:<13} {}", "port mapping", no_port(reason))?,
+            PortMapping::Open { via, external } => {
+                write!(f, "\n  {:<13} {via}, {external}", "port mapping")?;
                 if !self.circumstances().port_mapping {
                     f.write_str(", which is not public")?;
                 }
@@ -94,7 +95,7 @@ impl Nat<'_> {
         if !self.is_untranslated() && !self.nobody_answered() {
             let why = match self.port_mapping {
                 PortMapping::NotAsked => "the router was not asked for its address",
-                PortMapping::Refused | PortMapping::Open { .. } => "the router does not say",
+                PortMapping::Refused(_) | PortMapping::Open { .. } => "the router does not say",
             };
             self.axis(
                 f,
@@ -230,6 +231,16 @@ fn lifetime(value: Lifetime) -> String {
     match value.forgotten {
         Some(_) => format!("forgotten after {about} s of silence"),
         None => format!("remembered for {about} s of silence or more"),
+    }
+}
+
+/// Why the router opens none.
+fn no_port(reason: Refusal) -> String {
+    match reason {
+        Refusal::NoAnswer => "none found: no router speaks PCP, NAT-PMP or UPnP with us".to_owned(),
+        Refusal::NoRouter => "none: no router leads out of this network".to_owned(),
+        Refusal::NoSocket => format!("unknown: {reason}"),
+        _ => format!("the router answers but refuses: {reason}"),
     }
 }
 
