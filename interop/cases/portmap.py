@@ -19,8 +19,10 @@ import time
 
 from kit import procs
 from kit.case import Fail, case, equal, expect, until
-from kit.net import INSIDE, PUBLIC, SERVER, World
-from kit.servers import ours
+from kit.net import ALTERNATE, INSIDE, PUBLIC, SERVER, World
+from kit.servers import Mediator, ours
+
+from .check import check
 
 ROUTER = "10.78.0.1"
 # A daemon maps nothing for a router whose address outside is private or meant for documentation. This one
@@ -30,25 +32,30 @@ PORTS = {"pcp": 5001, "nat-pmp": 5002, "igd": 5003}
 ANY = 5004
 TOOLS = ("miniupnpd", "ss")
 
-# What a router has beside its masquerade: nothing comes in that miniupnpd has not let in. Its chains
-# are those of the package's own nft_init.sh.
+# What a router has: an address outside, and nothing comes in that miniupnpd has not let in. Its chains are
+# those of the package's own nft_init.sh.
 CHAINS = """
-table inet filter {
-    chain forward {
+table inet filter {{
+    chain forward {{
         type filter hook forward priority 0; policy drop;
         ct state established,related accept
         iifname "lan" accept
         jump miniupnpd
-    }
-    chain miniupnpd { }
-    chain prerouting { type nat hook prerouting priority -100; jump prerouting_miniupnpd; }
-    chain postrouting { type nat hook postrouting priority 90; jump postrouting_miniupnpd; }
-    chain prerouting_miniupnpd { }
-    chain postrouting_miniupnpd { }
-}
+    }}
+    chain miniupnpd {{ }}
+    chain prerouting {{ type nat hook prerouting priority -100; jump prerouting_miniupnpd; }}
+    chain postrouting {{
+        type nat hook postrouting priority 90;
+        jump postrouting_miniupnpd
+        oifname "wan" snat ip to {external}{flags}
+    }}
+    chain prerouting_miniupnpd {{ }}
+    chain postrouting_miniupnpd {{ }}
+}}
 """
 FLUSH = "".join(f"flush chain inet filter {chain}miniupnpd\n" for chain in ("", "prerouting_", "postrouting_"))
 
+ALLOW = "allow 1024-65535 10.78.0.0/24 1024-65535"
 CONFIG = """
 ext_ifname=wan
 ext_ip={external}
@@ -65,7 +72,7 @@ upnp_table_name=filter
 upnp_nat_table_name=filter
 uuid=6d2f5f6c-0b7e-4c0f-9f0e-5d8a3c1e7b42
 force_igd_desc_v1={old}
-allow 1024-65535 10.78.0.0/24 1024-65535
+{allow}
 deny 0-65535 0.0.0.0/0 0-65535
 """
 
@@ -73,9 +80,9 @@ deny 0-65535 0.0.0.0/0 0-65535
 class Home(World):
     """A LAN, its router with or without a daemon, and the world."""
 
-    def __init__(self, rules=""):
+    def __init__(self, rules="", flags=""):
         super().__init__()
-        self.nat.nft(CHAINS + rules)
+        self.nat.nft(CHAINS.format(external=EXTERNAL, flags=flags) + rules)
         self.nat.sh(f"ip addr add {EXTERNAL}/32 dev wan")
         self.server.sh(f"ip route add {EXTERNAL}/32 via {PUBLIC}")
 
@@ -88,14 +95,14 @@ class Home(World):
 class Daemon(procs.Process):
     """miniupnpd in the router's namespace, ready when it listens."""
 
-    def __init__(self, home, *, datagrams=True, upnp=True, old=False, uptime=False):
+    def __init__(self, home, *, datagrams=True, upnp=True, old=False, uptime=False, allow=ALLOW):
         self.home, self.files = home, tempfile.mkdtemp(prefix="bradawl-interop-")
         words = {True: "yes", False: "no"}
         config = pathlib.Path(self.files, "conf")
         config.write_text(
             CONFIG.format(
                 external=EXTERNAL, files=self.files, datagrams=words[datagrams], upnp=words[upnp],
-                old=words[old], uptime=words[uptime],
+                old=words[old], uptime=words[uptime], allow=allow,
             )
         )  # fmt: skip
         command = ["miniupnpd", "-d", "-f", str(config), "-P", f"{self.files}/pid"]
@@ -432,3 +439,54 @@ def resident(process):
     """How much memory it has, in KiB."""
     status = pathlib.Path(f"/proc/{process.child.pid}/status").read_text()
     return int(re.search(r"VmRSS:\s+(\d+) kB", status)[1])
+
+
+def looked_at(home):
+    """What `bradawl-peer check` says of the NAT, and how long it took."""
+    Mediator([SERVER], 3478, alternate=(ALTERNATE, 3479), where=home.server)
+    begin = time.monotonic()
+    code, events, err = check(home.inside, f"{SERVER}:3478")
+    took = time.monotonic() - begin
+    equal(f"exit code ({err.strip()})", code, 0)
+    equal("ports that the router's rules still let in", home.rules(), set())
+    return events[-1], took
+
+
+def seen_by_check(name, wanted, flags="", label="port-restricted", **options):
+    @case(name, *TOOLS, namespace=True)
+    def seen():
+        home = Home(flags=flags)
+        daemon = Daemon(home, **options)
+        nat, took = looked_at(home)
+        port = nat["local"].rpartition(":")[2]
+        mapped = {"protocol": wanted, "external": f"{EXTERNAL}:{port}", "reason": None}
+        equal("`port_mapping`", nat["port_mapping"], mapped)
+        # The port that the router opened is closed before it could make the NAT look better than it is.
+        equal("`label`", nat["label"], label)
+        equal("`carrier`", nat["carrier"], False)
+        equal("outlook with `symmetric`", nat["forecast"]["symmetric"]["outlook"], "direct")
+        expect("map-ports" not in nat["hints"], f"`hints` are {nat['hints']}")
+        expect(daemon.running(), "miniupnpd has ended")
+        return f"{nat['label']}, {wanted} opens {mapped['external']} and closes it again; {took:.1f} s"
+
+
+seen_by_check("portmap-check-pcp", "pcp")
+seen_by_check("portmap-check-igd", "upnp-igd", datagrams=False)
+seen_by_check("portmap-check-symmetric", "pcp", flags=" fully-random", label="symmetric")
+
+
+@case("portmap-check-none", *TOOLS, namespace=True)
+def check_none():
+    """A router without a daemon, and one whose daemon may not."""
+    seen = []
+    for reason, daemon in {"no-answer": False, "not-authorized": True}.items():
+        home = Home()
+        if daemon:
+            # By IGD 1, where it looks at the port that was asked for and not, for seconds, at all the others.
+            Daemon(home, datagrams=False, old=True, allow="")
+        nat, took = looked_at(home)
+        equal("`port_mapping`", nat["port_mapping"], {"protocol": None, "external": None, "reason": reason})
+        expect("map-ports" in nat["hints"], f"`hints` are {nat['hints']}")
+        expect(took < 4, f"took {took:.1f} s")
+        seen.append(f"{reason} after {took:.1f} s")
+    return ", ".join(seen)

@@ -8,7 +8,7 @@ use core::net::{IpAddr, SocketAddr};
 use super::config::{Config, Event, MapError, MappingId, Protocol, Refusal};
 use super::igd::search::Search;
 use super::igd::ssdp;
-use super::lease::Wish;
+use super::lease::{Lease, Wish};
 use super::router::{Context, Router};
 use super::sockets::{Sockets, Udp};
 use super::{MAX_MAPPINGS, MAX_ROUTERS, pcp, retry};
@@ -236,6 +236,13 @@ impl PortMapper {
         before != self.wishes.len()
     }
 
+    /// What routers have said against a mapping so far: before [`Event::Failed`] comes, for who does not
+    /// want to wait for those that say nothing.
+    pub fn refusal(&self, id: MappingId) -> Option<Refusal> {
+        let leases = self.routers.iter().flat_map(|router| &router.leases);
+        leases.filter(|lease| lease.wish.id == id).filter_map(Lease::refusal).max()
+    }
+
     /// Has everything deleted. [`Event::Closed`] comes when that is done, after three seconds at the latest.
     pub fn close(&mut self, now: Instant) {
         if self.phase != Phase::Open {
@@ -305,7 +312,7 @@ impl PortMapper {
                 .routers
                 .iter()
                 .filter_map(|router| router.leases.iter().find(|lease| lease.wish.id == wished.wish.id));
-            if leases.clone().any(super::lease::Lease::is_mapped) {
+            if leases.clone().any(Lease::is_mapped) {
                 wished.has_failed = false;
                 wished.patience = Instant::FAR_FUTURE;
                 continue;
@@ -313,10 +320,10 @@ impl PortMapper {
             if wished.patience == Instant::FAR_FUTURE && !wished.has_failed {
                 wished.patience = now + retry::PATIENCE; // it was mapped and is lost
             }
-            let is_over = wished.patience <= now || leases.clone().all(super::lease::Lease::is_exhausted);
+            let is_over = wished.patience <= now || leases.clone().all(Lease::is_exhausted);
             if is_over && !wished.has_failed {
                 let none = if self.routers.is_empty() { Refusal::NoRouter } else { Refusal::NoAnswer };
-                let reason = leases.by_ref().filter_map(super::lease::Lease::refusal).max().unwrap_or(none);
+                let reason = leases.by_ref().filter_map(Lease::refusal).max().unwrap_or(none);
                 wished.has_failed = true;
                 wished.patience = Instant::FAR_FUTURE;
                 self.events.push_back(Event::Failed { id: wished.wish.id, reason });

@@ -173,6 +173,19 @@ fn errors_of_pcp_lead_to_the_others_and_are_told_if_nobody_helps() {
     }
 }
 
+/// `miniupnpd` with a rule that forbids it says so at once, and a gateway is still searched for seconds.
+#[test]
+fn a_refusal_is_known_before_the_others_have_had_their_time() {
+    let mut world = World::new(vec![Router { pcp_error: Some((2, 60)), ..Router::pcp("192.168.1.1") }]);
+    let id = world.map(5_000);
+    assert_eq!(world.mapper.refusal(id), None);
+    world.pass(Duration::from_millis(100));
+    assert_eq!((world.mapper.refusal(id), world.events.len()), (Some(Refusal::NotAuthorized), 0));
+    world.routers[0].pcp_error = None;
+    world.pass(Duration::from_secs(61));
+    assert_eq!((world.take_mapped().len(), world.mapper.refusal(id).is_some()), (1, true), "of the others");
+}
+
 #[test]
 fn nat_pmp_says_why_not() {
     let router = Router { nat_pmp_error: Some(2), ..Router::nat_pmp("192.168.1.1") };

@@ -148,8 +148,8 @@ impl Look {
     /// What is known, for each family of which anything is.
     pub(super) fn results<'a>(&self, survey: &'a Survey<Discovery>) -> impl Iterator<Item = Nat<'a>> {
         let (ipv6, patient) = (self.ipv6(survey), self.patient);
-        let silence = self.asks_router.then_some(PortMapping::Refused(Refusal::NoAnswer));
-        let port_mapping = self.port_mapping.or(silence).unwrap_or_default();
+        let so_far = || survey.opening().map(Opening::so_far);
+        let port_mapping = self.port_mapping.or_else(so_far).unwrap_or_default();
         let all = survey.lookers().map(|(family, looker)| (family, looker.profile()));
         all.filter(|(_, profile)| says_something(profile)).map(move |(family, profile)| Nat {
             family,

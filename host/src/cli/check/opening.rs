@@ -4,7 +4,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use bradawl::machine::{HostInput, Machine, Meta, Output, Path, SocketId, Verdict};
-use bradawl::portmap::{self, Config, MapError, PortMapper, Protocol, Refusal};
+use bradawl::portmap::{self, Config, MapError, MappingId, PortMapper, Protocol, Refusal};
 use bradawl::rng::Rng;
 use bradawl::time::{Duration, Instant};
 
@@ -19,6 +19,7 @@ const LEASE: Duration = Duration::from_secs(120);
 /// The question, until the answer has been taken back again.
 pub struct Opening {
     mapper: PortMapper,
+    port: MappingId,
     /// When silence counts as an answer; it is not known before the rest is.
     until: Option<Instant>,
     is_answered: bool,
@@ -52,13 +53,18 @@ impl Opening {
         (config.lifetime, config.igd_lease, config.watch) = (LEASE, LEASE, None);
         config.sockets = first_socket;
         let mut mapper = PortMapper::new(config, rng);
-        mapper.map(now, punching.port(), Protocol::Udp, 0)?;
-        Ok(Self { mapper, until: None, is_answered: false, has_router: false, is_closed: false })
+        let port = mapper.map(now, punching.port(), Protocol::Udp, 0)?;
+        Ok(Self { mapper, port, until: None, is_answered: false, has_router: false, is_closed: false })
     }
 
     /// All else is known: it has little time left.
     pub fn hurry(&mut self, now: Instant) {
         self.until.get_or_insert(now + PATIENCE);
+    }
+
+    /// What is known if nobody is waited for any more.
+    pub fn so_far(&self) -> PortMapping {
+        PortMapping::Refused(self.mapper.refusal(self.port).unwrap_or(Refusal::NoAnswer))
     }
 
     /// Takes back whatever there is.
@@ -112,7 +118,7 @@ impl Machine for Opening {
 
     fn poll_output(&mut self, now: Instant, buf: &mut [u8]) -> Output<Event> {
         if self.until.is_some_and(|until| until <= now)
-            && let Some(event) = self.answer(now, PortMapping::Refused(Refusal::NoAnswer))
+            && let Some(event) = self.answer(now, self.so_far())
         {
             return Output::Event(event);
         }
