@@ -120,6 +120,11 @@ fn a_router_that_opens_a_port() {
     assert!(text.contains("port mapping  UPnP-IGD, 203.0.113.9:4000\n"), "{text}");
     assert!(text.contains("direct ✔  with everybody who has UDP\n") && !text.contains("hint"), "{text}");
 
+    let refused = Nat { port_mapping: PortMapping::Refused(Refusal::NotAuthorized), ..nat(&profile) };
+    let said = "port mapping  the router answers but refuses: port mapping is switched off\n";
+    assert!(refused.to_string().contains(said), "{refused}");
+    let none = Nat { port_mapping: PortMapping::Refused(Refusal::NoRouter), ..nat(&profile) };
+    assert!(none.to_string().contains("port mapping  none: no router leads out"), "{none}");
     let external = "100.64.0.9:4000".parse().expect("an address");
     let inner = Nat { port_mapping: PortMapping::Open { via: Via::Igd, external }, ..nat(&profile) };
     assert!(inner.to_string().contains("UPnP-IGD, 100.64.0.9:4000, which is not public\n"), "{inner}");
@@ -270,6 +275,28 @@ fn for_programs() {
         json!({"outlook": "likely", "within_s": 2.138, "strategy": "birthday-full", "ipv6": false});
     assert_eq!(event["forecast"]["symmetric"], symmetric);
     assert_eq!(event["forecast"].as_object().expect("an object").len(), 8);
+}
+
+#[test]
+fn a_port_of_the_router_for_programs() {
+    let profile = home();
+    let external = "203.0.113.9:4000".parse().expect("an address");
+    for (port_mapping, expected) in [
+        (
+            PortMapping::Open { via: Via::NatPmp, external },
+            json!({"protocol": "nat-pmp", "external": "203.0.113.9:4000", "reason": null}),
+        ),
+        (
+            PortMapping::Refused(Refusal::NoAnswer),
+            json!({"protocol": null, "external": null, "reason": "no-answer"}),
+        ),
+        (
+            PortMapping::Refused(Refusal::Code(718)),
+            json!({"protocol": null, "external": null, "reason": "other"}),
+        ),
+    ] {
+        assert_eq!(object(Nat { port_mapping, ..nat(&profile) })["port_mapping"], expected);
+    }
 }
 
 #[test]

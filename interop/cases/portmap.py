@@ -461,7 +461,7 @@ def seen_by_check(name, wanted, flags="", label="port-restricted", **options):
         port = nat["local"].rpartition(":")[2]
         mapped = {"protocol": wanted, "external": f"{EXTERNAL}:{port}", "reason": None}
         equal("`port_mapping`", nat["port_mapping"], mapped)
-        # The port that the router opened is closed before it could make the NAT look better than it is.
+        # A port that the router opens must not make the NAT look better than it is.
         equal("`label`", nat["label"], label)
         equal("`carrier`", nat["carrier"], False)
         equal("outlook with `symmetric`", nat["forecast"]["symmetric"]["outlook"], "direct")

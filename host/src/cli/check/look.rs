@@ -261,6 +261,31 @@ mod tests {
     }
 
     #[test]
+    fn who_asks_the_router_waits_for_what_it_says() {
+        let mut look = Look::new(false);
+        look.add(at("192.168.1.5:0"), at("198.51.100.1:3478"));
+        (look.begun, look.asks_router) = (true, true);
+        look.event(Family::Ipv4, discovery::Event::Known);
+        assert!(!look.is_over());
+        look.answered(PortMapping::Refused(Refusal::NoAnswer));
+        assert!(look.is_over());
+    }
+
+    #[test]
+    fn no_router_is_on_the_way_to_oneself() {
+        for (ours, server, leads_out) in [
+            ("127.0.0.1:0", "127.0.0.1:3478", false),
+            ("127.0.0.1:0", "127.0.0.2:3478", false),
+            ("192.168.1.5:0", "192.168.1.5:3478", false),
+            ("192.168.1.5:0", "198.51.100.1:3478", true),
+        ] {
+            let mut look = Look::new(false);
+            look.add(at(ours), at(server));
+            assert_eq!(look.groups[0].leads_out(), leads_out, "{ours} {server}");
+        }
+    }
+
+    #[test]
     fn who_waits_hears_how_far_it_is() {
         let mut profile = NatProfile::default();
         assert_eq!(how_far(&profile), None);

@@ -324,6 +324,35 @@ mod tests {
     }
 
     #[test]
+    fn who_looks_over_ipv4_hears_what_the_router_says_and_has_it_hurry() {
+        let mut survey = survey();
+        drain(&mut survey);
+        let (ours, router) = ("192.168.1.7:5000", "192.168.1.1:5351");
+        let punching: SocketAddr = ours.parse().expect("an address");
+        let gateway: SocketAddr = router.parse().expect("an address");
+        let open = |id, rng| Opening::new(NOW, punching, vec![gateway.ip()], id, rng);
+        survey.open(open).expect("begun");
+        assert_eq!(drain(&mut survey).0, ["bind 10"]);
+        let local: SocketAddr = "192.168.1.7:40000".parse().expect("an address");
+        survey.handle_host(NOW, HostInput::Bound { id: SocketId(10), result: Ok(local) });
+        assert_eq!(drain(&mut survey).0, ["transmit"]);
+        // What is known ends the patience.
+        let v4 = path("192.0.2.1:1", "198.51.100.1:3478");
+        let _ = survey.handle_input(NOW, v4, Meta::default(), b"4");
+        let (said, wake) = drain(&mut survey);
+        assert_eq!(said[0], "ipv4 datagram");
+        assert!(wake.is_some_and(|wake| wake <= NOW + opening::PATIENCE), "{wake:?}");
+        // A router without PCP, with NAT-PMP, and its address.
+        let there = path("192.168.1.7:40000", router);
+        let no_pcp = [0, 0x81, 0, 1, 0, 0, 0, 9];
+        assert_eq!(survey.handle_input(NOW, there, Meta::default(), &no_pcp), Verdict::Consumed);
+        assert_eq!(drain(&mut survey).0, ["transmit", "transmit"]);
+        let outside = [0, 0x80, 0, 0, 0, 0, 0, 9, 203, 0, 113, 9];
+        assert_eq!(survey.handle_input(NOW, there, Meta::default(), &outside), Verdict::Consumed);
+        assert_eq!(drain(&mut survey).0, ["Outside(203.0.113.9)", "ipv4 router 203.0.113.9"]);
+    }
+
+    #[test]
     fn it_wakes_for_whoever_is_first() {
         let mut survey = survey();
         assert_eq!(drain(&mut survey).1, Some(Instant::ZERO + Duration::from_secs(7)));
