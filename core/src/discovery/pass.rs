@@ -229,13 +229,8 @@ impl Pass {
     /// What follows from what is known of the punching socket: whether more mappings are looked at, and
     /// whether packets to ourselves come back.
     pub(super) fn follow_mapping(&mut self, now: Instant, probes: &Probes, sockets: &mut Sockets) {
-        let seen = |socket: u8| {
-            probes.iter().find_map(|probe| {
-                let mapped = probe.mapped().filter(|_| probe.socket == socket)?;
-                let is_server = self.servers.iter().any(|server| server.address.ip() == mapped.ip());
-                (!is_server && may_name(probe.to, mapped)).then_some(mapped)
-            })
-        };
+        let seen =
+            |socket: u8| probes.iter().find_map(|probe| probe.mapped().filter(|_| probe.socket == socket));
         let (Some(local), Some(mapped)) = (sockets.local(PUNCHING), seen(PUNCHING)) else { return };
         if mapped == local {
             return;
@@ -256,18 +251,28 @@ impl Pass {
                 sockets.open(Role::Extra { server: server as u8 });
             }
         }
-        let ready = |test: &FilterTest| {
-            Some((
-                test.socket,
-                test.server,
-                seen(test.socket)?,
-                self.servers[usize::from(test.server)].patience()?,
-            ))
+        if !self.hairpin.has_begun() {
+            self.begin_hairpin(now, probes);
+        }
+    }
+
+    /// Lets two sockets send to each other as soon as it is known where, if that can be our own address.
+    fn begin_hairpin(&mut self, now: Instant, probes: &Probes) {
+        let seen = |socket: u8| {
+            probes.iter().find_map(|probe| {
+                let mapped = probe.mapped().filter(|_| probe.socket == socket)?;
+                let is_server = self.servers.iter().any(|server| server.address.ip() == mapped.ip());
+                (!is_server && may_name(probe.to, mapped)).then_some(mapped)
+            })
         };
-        if !self.hairpin.has_begun()
+        let ready = |test: &FilterTest| {
+            let patience = self.servers[usize::from(test.server)].patience()?;
+            Some((test.socket, test.server, seen(test.socket)?, patience))
+        };
+        if let Some(ours) = seen(PUNCHING)
             && let Some((socket, server, theirs, patience)) = self.tests.iter().find_map(ready)
         {
-            self.hairpin = HairpinTest::between(mapped, socket, theirs, patience, server);
+            self.hairpin = HairpinTest::between(ours, socket, theirs, patience, server);
             self.timers.set(HAIRPIN_TIMER, now);
         }
     }

@@ -118,6 +118,7 @@ mod tests {
         server.learn(
             &Said { mapped: Some(mapped), other: Some(second), help: None },
             Duration::from_millis(20),
+            local,
         );
         for (opened, expected) in [(at(30), None), (at(50), Some(super::Dependence::Endpoint))] {
             let mut rng = Rng::from_seed([1; 32]);
