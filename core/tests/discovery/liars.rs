@@ -71,11 +71,11 @@ fn nobody_on_the_internet_sends_us_into_private_networks() {
 #[test]
 fn nobody_outside_sends_us_to_our_neighbours() {
     let at = |address_of: &str, named: &str| {
-        let named = Some(address(named));
-        let server = Server { address: address(address_of), other: None, names: named, ..server(1) };
+        let named = address(named);
+        let server = Server { address: address(address_of), other: None, names: Some(named), ..server(1) };
         let mut world = World::at("[2001:db8:7::7]:40000", Nat::None, vec![server], false);
         world.run();
-        world.sent_to(&named.expect("it is").ip().to_string())
+        world.sent_to(&named.ip().to_string())
     };
     assert_eq!(at("[2001:db8:1::1]:3478", "[2001:db8:7::1]:3479"), 0);
     assert_eq!(at("[2001:db8:1::1]:3478", "[fd00::1]:3479"), 0);
