@@ -150,18 +150,22 @@ fn mapping(nat: &Behaviour) -> Dependence {
     if nat.overload && keeps { Dependence::Endpoint } else { dependence(nat.mapping) }
 }
 
-/// Ports of a quarter of the range at most are a block, whoever calls them that.
+/// Ports of a quarter of the range at most are a block, whoever calls them that. Where even ports stay even,
+/// it takes two steps to get to the next that may be.
 fn is_right(found: Found, nat: &Behaviour) -> bool {
     const LARGEST: u32 = 16_384;
+    let is_step = |step: i32, found: i16| {
+        let found = i32::from(found);
+        found == step || nat.parity && found == 2 * step
+    };
     match (nat.allocation, found) {
         (Allocation::Preserve(fallback), Found::Preserving { otherwise }) => match (fallback, otherwise) {
             (_, None) => true,
-            (Fallback::Next, Some(otherwise)) => otherwise == Otherwise::Next { step: 1 },
+            (Fallback::Next, Some(Otherwise::Next { step })) => is_step(1, step),
+            (Fallback::Next, Some(Otherwise::Random)) => false,
             (Fallback::Random, Some(otherwise)) => otherwise == Otherwise::Random,
         },
-        (Allocation::Sequential { step }, Found::Sequential { step: found }) => {
-            i32::from(step) == i32::from(found)
-        }
+        (Allocation::Sequential { step }, Found::Sequential { step: found }) => is_step(step.into(), found),
         (Allocation::Random, Found::Random) => nat.ports.len() > LARGEST,
         (Allocation::Random, Found::Block { first, last }) => {
             nat.ports.len() <= LARGEST && is_near((nat.ports.first, nat.ports.last), (first, last))

@@ -41,8 +41,10 @@ const IN_ORDER: u32 = 12;
 const NOT_IN_ORDER: u32 = 8;
 /// Nobody chooses at random from fewer ports.
 const SMALLEST_BLOCK: u32 = 64;
-/// So many are needed to say of how many ports they are.
-const ENOUGH: usize = 6;
+/// So many are needed to say of how many ports they are: fewer may be in order by chance.
+const ENOUGH: usize = 7;
+/// So many whose order is known are needed to be sure that they come in none.
+const ENOUGH_FOR_DISORDER: usize = 10;
 /// And so many to be sure that they are of less than three times as many as it looks.
 const ENOUGH_FOR_BOUNDS: usize = 16;
 /// Not quite sure.
@@ -131,13 +133,14 @@ fn pattern(samples: &[Sample]) -> Axis<Allocation> {
         // High ports and low ones, not in order: no block is like that.
         return None;
     }
+    let most_bits = if in_place.len() < ENOUGH_FOR_DISORDER { UNSURE } else { u32::MAX };
     if span > LARGEST_BLOCK {
-        return found(Allocation::Random, 4 * count);
+        return found(Allocation::Random, (4 * count).min(most_bits));
     }
     // Each port but one had to fall to where the others are; where that is, nobody knew before.
     let each = log2_sixteenths(ALL_PORTS / span);
     let bits = ((count - 1) * each / 16).saturating_sub(log2_sixteenths(count).div_ceil(16));
-    let bits = if ports.len() < ENOUGH_FOR_BOUNDS { bits.min(UNSURE) } else { bits };
+    let bits = if ports.len() < ENOUGH_FOR_BOUNDS { bits.min(UNSURE) } else { bits.min(most_bits) };
     let (first, last) = bounds(least as u16, most as u16, count);
     found(Allocation::Block { first, last }, bits)
 }
@@ -247,4 +250,55 @@ fn mappings_between(probes: &Probes, first: usize, last: usize, profile: &NatPro
             && !probes.iter().take(*place).any(|earlier| is_same(earlier, probe))
     };
     probes.iter().enumerate().filter(is_new).count() as i32
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec::Vec;
+
+    use super::{Sample, allocation};
+    use crate::discovery::Allocation;
+    use crate::time::{Duration, Instant};
+
+    /// A mapping for each of these ports, in the order in which they were asked for. Only of the first so many
+    /// is it known that this is also the order in which they were made.
+    fn samples(ports: &[u16], in_place: usize) -> Vec<Sample> {
+        let sample = |(at, &port): (usize, &u16)| Sample {
+            socket: at as u8,
+            local: ([192, 168, 1, 2], 5_000 + at as u16).into(),
+            mapped: ([203, 0, 113, 1], port).into(),
+            sent: Instant::ZERO + Duration::from_millis(at as u64),
+            place: at,
+            is_first: true,
+            is_in_place: at < in_place,
+        };
+        ports.iter().enumerate().map(sample).collect()
+    }
+
+    /// Behind a NAT that counts, and through a link that lost much: the others were asked for again, nobody
+    /// knows when. That six come in order happens by chance, and seventeen ports close together are no block.
+    #[test]
+    fn few_ports_whose_order_is_known_are_no_proof_that_there_is_none() {
+        let counted = [
+            42_917, 42_925, 42_931, 42_940, 42_944, 42_951, 43_049, 42_990, 43_010, 42_970, 43_020, 42_961,
+            43_033, 42_999, 43_005, 43_041, 42_980,
+        ];
+        assert_eq!(allocation(&samples(&counted, 6)), None);
+        // One of eight that is late says as little.
+        let mut late = counted;
+        late[6..8].copy_from_slice(&[42_930, 42_955]);
+        assert!(allocation(&samples(&late, 8)).is_none_or(|found| !found.confidence.is_sure()));
+    }
+
+    #[test]
+    fn ports_in_no_order_are_of_a_block() {
+        let chosen = [
+            42_917, 43_049, 42_931, 42_990, 42_925, 42_951, 43_010, 42_940, 42_970, 43_020, 42_961, 42_944,
+            43_033, 42_999, 43_005, 43_041, 42_980,
+        ];
+        let mut scattered = chosen;
+        scattered.sort_unstable_by_key(|port| port.wrapping_mul(40_503));
+        let found = allocation(&samples(&scattered, 17)).expect("they are close together");
+        assert!(matches!(found.value, Allocation::Block { .. }) && found.confidence.is_sure(), "{found:?}");
+    }
 }
