@@ -297,7 +297,7 @@ mod tests {
             43_033, 42_999, 43_005, 43_041, 42_980,
         ];
         let mut scattered = chosen;
-        scattered.sort_unstable_by_key(|port| port.wrapping_mul(40_503));
+        scattered.sort_unstable_by_key(|&port: &u16| port.wrapping_mul(40_503));
         let found = allocation(&samples(&scattered, 17)).expect("they are close together");
         assert!(matches!(found.value, Allocation::Block { .. }) && found.confidence.is_sure(), "{found:?}");
     }
