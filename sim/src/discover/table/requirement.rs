@@ -93,7 +93,7 @@ impl Measured {
         let right = sum(|row| row.udp_right);
         (runs > 0).then(|| Requirement {
             what: "whether UDP passes is right, and that it does not is never sure".to_owned(),
-            found: format!("{} of {runs} right, {wrong} wrong, {surely} surely blocked", right),
+            found: format!("{right} of {runs} right, {wrong} wrong, {surely} surely blocked"),
             holds: wrong == 0 && surely == 0,
         })
     }
