@@ -97,7 +97,11 @@ impl Look {
                 Discovery::new(Config { local, servers, first_socket, lifetime }, rng)
             });
             if group.family == Family::Ipv4 && group.leads_out() {
-                self.asks_router = ask_router(driver, local);
+                // For a socket of its own: what the router does with this one is being looked at.
+                let (_, spare) = driver.bind(group.ours, &BindOptions::default()).map_err(|error| {
+                    Problem::new(Exit::Failed, format!("cannot send from {}: {error}", group.ours.ip()))
+                })?;
+                self.asks_router = ask_router(driver, spare);
                 // Nobody to ask is an answer, too.
                 let nobody = PortMapping::Refused(Refusal::NoRouter);
                 self.port_mapping = (!self.asks_router).then_some(nobody);
@@ -177,10 +181,10 @@ impl Group {
     }
 }
 
-/// Asks the routers that are reached from there for its port. Whether there are any.
-fn ask_router(driver: &mut Driver<Survey<Discovery>>, punching: SocketAddr) -> bool {
+/// Asks the routers that are reached from this socket for its port. Whether there are any.
+fn ask_router(driver: &mut Driver<Survey<Discovery>>, local: SocketAddr) -> bool {
     let leads_from_here = |router: &SocketAddr| {
-        udp::source_for(*router).is_ok_and(|ours| ours.is_ipv4() && ours.ip() == punching.ip())
+        udp::source_for(*router).is_ok_and(|ours| ours.is_ipv4() && ours.ip() == local.ip())
     };
     let routers = routes::gateways().into_iter().filter(leads_from_here).map(|router| router.ip());
     let routers: Vec<_> = routers.collect();
@@ -189,7 +193,7 @@ fn ask_router(driver: &mut Driver<Survey<Discovery>>, punching: SocketAddr) -> b
     }
     let now = driver.now();
     let survey = driver.machine_mut();
-    let opened = survey.open(|first_socket, rng| Opening::new(now, punching, routers, first_socket, rng));
+    let opened = survey.open(|first_socket, rng| Opening::new(now, local, routers, first_socket, rng));
     if let (Some(opening), Ok(interfaces)) = (survey.opening_mut(), interfaces::interfaces()) {
         opening.handle_host(now, HostInput::Interfaces(&interfaces));
     }

@@ -40,20 +40,20 @@ pub enum Event {
 }
 
 impl Opening {
-    /// Asks `routers` for the port of `punching`.
+    /// Asks `routers` for the port of the socket at `local`.
     pub fn new(
         now: Instant,
-        punching: SocketAddr,
+        local: SocketAddr,
         routers: Vec<IpAddr>,
         first_socket: SocketId,
         rng: Rng,
     ) -> Result<Self, MapError> {
-        let mut config = Config::new(punching, routers);
+        let mut config = Config::new(local, routers);
         config.local.set_port(0);
         (config.lifetime, config.igd_lease, config.watch) = (LEASE, LEASE, None);
         config.sockets = first_socket;
         let mut mapper = PortMapper::new(config, rng);
-        let port = mapper.map(now, punching.port(), Protocol::Udp, 0)?;
+        let port = mapper.map(now, local.port(), Protocol::Udp, 0)?;
         Ok(Self { mapper, port, until: None, is_answered: false, has_router: false, is_closed: false })
     }
 
