@@ -179,11 +179,12 @@ impl Router {
     }
 
     fn transmit(&self, cx: &Context<'_>, len: usize) -> Output<Event> {
-        let path = Path::udp(cx.local, self.server(cx.local));
+        let path = Path::udp(cx.local, self.server(cx.config.local));
         Output::Transmit { path, len, segment: None, ecn: None }
     }
 
-    /// Where it listens: a link-local address is one on our own link.
+    /// Where it listens: a link-local address is one on our own link. Which that is says the configured
+    /// `local`: the host forgets the scope of a bound address that needs none itself.
     fn server(&self, local: SocketAddr) -> SocketAddr {
         let mut server = SocketAddr::new(self.address, pcp::PORT);
         if let (SocketAddr::V6(server), SocketAddr::V6(local)) = (&mut server, local)

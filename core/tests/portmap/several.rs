@@ -131,14 +131,14 @@ fn ipv6_is_asked_by_pcp_alone_and_a_link_local_router_by_its_scope() {
     mapper.map(START, 5_000, Protocol::Udp, 0).expect("begun");
     let mut buf = [0; MIN_BUFFER];
     let Output::Host(HostRequest::Bind { id, .. }) = mapper.poll_output(START, &mut buf) else { panic!() };
-    let mut bound = local;
-    bound.set_port(40_000);
-    mapper.handle_host(START, HostInput::Bound { id, result: Ok(bound.into()) });
+    // The kernel tells no scope with an address that needs none.
+    let bound = address("[2001:db8::7]:40000");
+    mapper.handle_host(START, HostInput::Bound { id, result: Ok(bound) });
     let (mut now, mut sent) = (START, 0);
     while sent < 8 {
         match mapper.poll_output(now, &mut buf) {
             Output::Transmit { path, .. } => {
-                assert_eq!(path.remote, address("[fe80::1%3]:5351"));
+                assert_eq!((path.local, path.remote), (bound, address("[fe80::1%3]:5351")));
                 sent += 1;
             }
             Output::Idle(Some(wake)) => now = wake,
