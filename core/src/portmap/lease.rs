@@ -212,7 +212,17 @@ impl Lease {
         attempt.grant = None;
         attempt.refusal = Some(reason);
         attempt.enter(Stage::Refused, now + again);
+        if self.best().is_none() {
+            self.unpark(now);
+        }
         self.hurry(now);
+    }
+
+    /// Nobody has it any more: those that had given way to who had it take part again.
+    fn unpark(&mut self, now: Instant) {
+        for attempt in self.attempts.iter_mut().filter(|attempt| attempt.stage == Stage::Parked) {
+            attempt.enter(Stage::Waiting, now + retry::HEAD_START);
+        }
     }
 
     /// This protocol is not spoken here at all.

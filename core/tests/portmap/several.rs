@@ -55,6 +55,30 @@ fn a_better_protocol_that_wakes_up_late_takes_over_and_the_worse_is_deleted() {
 }
 
 #[test]
+fn a_protocol_that_takes_back_what_it_granted_leaves_it_to_the_others() {
+    // What is granted at first, and by whom the port is mapped once that is refused.
+    let cases = [
+        (Router::pcp("192.168.1.1"), Via::Igd),
+        (Router::nat_pmp("192.168.1.1"), Via::Igd),
+        (Router { nat_pmp: true, ..Router::pcp("192.168.1.1") }, Via::NatPmp),
+    ];
+    for (router, expected) in cases {
+        let (mut world, mapped) = World::mapped(Router { igd: Some(5_000), ..router });
+        assert!(mapped.via < expected);
+        let now = world.now;
+        world.routers[0].reboot(now);
+        match mapped.via {
+            Via::NatPmp => world.routers[0].nat_pmp_error = Some(2),
+            _ => world.routers[0].pcp_error = Some((2, 1_800)),
+        }
+        world.pass(Duration::from_secs(130));
+        let again: Vec<_> = world.take_mapped().into_iter().map(|mapped| mapped.via).collect();
+        assert_eq!(again, [expected], "{:?}", world.events);
+        assert_eq!(world.table(0).len(), 1);
+    }
+}
+
+#[test]
 fn mappings_and_routers_are_bounded() {
     let routers = (1..=9).map(|host| Router::pcp(&format!("192.168.1.{}", host + 10))).collect();
     let mut world = World::new(routers);
