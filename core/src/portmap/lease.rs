@@ -92,6 +92,12 @@ impl Attempt {
         matches!(self.stage, Stage::Waiting | Stage::Asking | Stage::Holding | Stage::Deleting)
     }
 
+    /// Whether an answer is about the deletion that was asked for: not one to an earlier request, which
+    /// may have been under way, and whose grant is still to be deleted.
+    pub(super) fn is_deleted_by(&self, is_success: bool, lifetime: u32) -> bool {
+        self.tries > 0 && (!is_success || lifetime == 0)
+    }
+
     pub(super) fn deadline(&self) -> Instant {
         let expires = self.grant.map_or(Instant::FAR_FUTURE, |grant| grant.expires);
         if matches!(self.stage, Stage::Off | Stage::Parked) { expires } else { self.next.min(expires) }

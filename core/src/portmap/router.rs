@@ -322,8 +322,11 @@ impl Router {
         }
         self.note_pcp_epoch(cx, answer.epoch);
         let lease = &mut self.leases[index];
-        let granted = if lease.attempt(Via::Pcp).stage == Stage::Deleting {
-            lease.deleted(cx.now, Via::Pcp);
+        let attempt = lease.attempt(Via::Pcp);
+        let granted = if attempt.stage == Stage::Deleting {
+            if attempt.is_deleted_by(answer.result == pcp::ResultCode::SUCCESS, answer.lifetime) {
+                lease.deleted(cx.now, Via::Pcp);
+            }
             false
         } else if answer.result != pcp::ResultCode::SUCCESS {
             let again = Duration::from_secs(u64::from(answer.lifetime.clamp(5, 3_600)));
@@ -367,8 +370,11 @@ impl Router {
                 let Some(index) = asked else { return };
                 self.note_nat_pmp_epoch(cx, answer.epoch);
                 let (address, lease) = (self.nat_pmp_address.answer, &mut self.leases[index]);
-                let granted = if lease.attempt(Via::NatPmp).stage == Stage::Deleting {
-                    lease.deleted(cx.now, Via::NatPmp);
+                let attempt = lease.attempt(Via::NatPmp);
+                let granted = if attempt.stage == Stage::Deleting {
+                    if attempt.is_deleted_by(answer.result == natpmp::ResultCode::SUCCESS, lifetime) {
+                        lease.deleted(cx.now, Via::NatPmp);
+                    }
                     false
                 } else if answer.result == natpmp::ResultCode::SUCCESS {
                     let lifetime = Duration::from_secs(u64::from(lifetime));

@@ -220,3 +220,24 @@ fn a_closed_port_makes_the_others_begin_and_ends_nothing() {
     world.drain();
     assert_eq!(world.take_mapped()[0].via, Via::Igd);
 }
+
+#[test]
+fn an_answer_that_was_under_way_is_not_that_of_the_deletion() {
+    for (via, is_lost) in [(Via::Pcp, false), (Via::Pcp, true), (Via::NatPmp, false), (Via::NatPmp, true)] {
+        let router = Router { nat_pmp: true, ..Router::pcp("192.168.1.1") };
+        let mut world = World::with(vec![router], |config| config.protocols = Protocols::only(via));
+        let id = world.map(5_000);
+        let request = world.first_datagram();
+        let granted = world.routers[0].datagram(world.now, 5_351, &request).pop().expect("an answer");
+        assert_eq!(world.table(0).len(), 1);
+        assert!(world.mapper.unmap(world.now, id));
+        if is_lost {
+            let deletion = world.first_datagram();
+            assert_eq!(deletion.len(), request.len());
+        }
+        world.arrives(address("192.168.1.1:5351"), &granted);
+        world.pass(Duration::from_secs(1));
+        assert_eq!(world.table(0), [], "{via}, the first deletion lost: {is_lost}");
+        assert_eq!(world.close(), Duration::ZERO, "the answer to the deletion counts");
+    }
+}
