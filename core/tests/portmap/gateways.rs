@@ -87,6 +87,21 @@ fn only_permanent_leases_are_taken_confirmed_and_deleted() {
 }
 
 #[test]
+fn a_gateway_that_renews_nothing_may_say_so_any_number_of_times() {
+    let router = Router::igd("192.168.1.1");
+    let mut world = World::with(vec![router], |config| config.igd_lease = Duration::from_secs(86_400));
+    world.map(5_000);
+    world.pass(Duration::from_secs(4));
+    world.routers[0].igd_error = Some(501);
+    world.pass(Duration::from_secs(40_000));
+    assert!(world.routers[0].count("AddPortMapping") > usize::from(u8::MAX));
+    assert!(!world.events.iter().any(|event| matches!(event, Event::Lost { .. })), "{:?}", world.events);
+    world.routers[0].igd_error = None;
+    world.pass(Duration::from_secs(60));
+    assert!(matches!(world.events.last(), Some(Event::Renewed(_))), "{:?}", world.events);
+}
+
+#[test]
 fn a_port_that_is_taken_leads_to_another() {
     for service in [ServiceType::Ip1, ServiceType::Ip2] {
         let router = Router { taken: vec![5_000], service, ..Router::igd("192.168.1.1") };

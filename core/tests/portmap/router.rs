@@ -31,6 +31,8 @@ pub(crate) struct Router {
     pub(crate) lifetime: Option<u32>,
     /// Only permanent leases.
     pub(crate) permanent: bool,
+    /// What IGD answers to every mapping that is to be added.
+    pub(crate) igd_error: Option<u16>,
     /// A port of somebody else.
     pub(crate) taken: Vec<u16>,
     pub(crate) chunked: bool,
@@ -54,6 +56,7 @@ impl Router {
             nat_pmp_error: None,
             lifetime: None,
             permanent: false,
+            igd_error: None,
             taken: Vec::new(),
             chunked: false,
             booted: Instant::ZERO,
@@ -237,6 +240,9 @@ impl Router {
         let internal = number(request, "NewInternalPort") as u16;
         if any && self.service != ServiceType::Ip2 {
             return Err(401);
+        }
+        if let Some(code) = self.igd_error {
+            return Err(code);
         }
         if self.permanent && lease != 0 {
             return Err(725);

@@ -389,7 +389,7 @@ impl Gateway {
         code: ErrorCode,
         any: bool,
     ) {
-        lease.igd.adjusted += 1;
+        lease.igd.adjusted = lease.igd.adjusted.saturating_add(1);
         let may_adjust = lease.igd.adjusted <= MAX_ADJUSTMENTS;
         let is_ours = matches!(lease.attempt(Via::Igd).stage, LeaseStage::Asking | LeaseStage::Holding);
         let (adjusted, reason) = match code {
