@@ -76,14 +76,32 @@ fn a_gateway_that_is_away_for_minutes_is_lost_and_comes_back() {
 
 #[test]
 fn only_permanent_leases_are_taken_confirmed_and_deleted() {
-    let (mut world, mapped) = World::mapped(Router { permanent: true, ..Router::igd("192.168.1.1") });
-    assert_eq!(mapped.lifetime, None);
-    let now = world.now;
-    world.routers[0].reboot(now);
-    world.pass(Duration::from_secs(301));
-    assert_eq!(world.table(0).len(), 1);
-    assert_eq!(world.close(), Duration::ZERO);
-    assert_eq!(world.table(0), []);
+    // The code that says so, and those that gateways use who do not know it.
+    for (code, service) in [725, 402, 501].into_iter().flat_map(|code| {
+        [ServiceType::Ip1, ServiceType::Ip2].into_iter().map(move |service| (code, service))
+    }) {
+        let router = Router { permanent: Some(code), service, ..Router::igd("192.168.1.1") };
+        let (mut world, mapped) = World::mapped(router);
+        assert_eq!(mapped.lifetime, None);
+        let now = world.now;
+        world.routers[0].reboot(now);
+        world.pass(Duration::from_secs(301));
+        assert_eq!(world.table(0).len(), 1);
+        assert_eq!(world.close(), Duration::ZERO);
+        assert_eq!(world.table(0), []);
+    }
+}
+
+#[test]
+fn a_gateway_that_just_fails_is_not_asked_for_ever_nor_for_what_is_for_ever() {
+    let mut world = World::new(vec![Router { igd_error: Some(501), ..Router::igd("192.168.1.1") }]);
+    world.map(5_000);
+    world.pass(Duration::from_secs(20));
+    assert_eq!(world.routers[0].count("AddPortMapping"), 2, "with a lease and without");
+    world.routers[0].igd_error = None;
+    world.pass(Duration::from_secs(300));
+    let lifetime = world.take_mapped().first().map(|mapped| mapped.lifetime);
+    assert_eq!(lifetime, Some(Some(Duration::from_secs(3_600))));
 }
 
 #[test]

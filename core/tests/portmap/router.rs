@@ -29,8 +29,8 @@ pub(crate) struct Router {
     pub(crate) nat_pmp_error: Option<u16>,
     /// Granted instead of what was asked.
     pub(crate) lifetime: Option<u32>,
-    /// Only permanent leases.
-    pub(crate) permanent: bool,
+    /// Only permanent leases, and what it answers to others.
+    pub(crate) permanent: Option<u16>,
     /// What IGD answers to every mapping that is to be added.
     pub(crate) igd_error: Option<u16>,
     /// A port of somebody else.
@@ -55,7 +55,7 @@ impl Router {
             pcp_error: None,
             nat_pmp_error: None,
             lifetime: None,
-            permanent: false,
+            permanent: None,
             igd_error: None,
             taken: Vec::new(),
             chunked: false,
@@ -244,8 +244,8 @@ impl Router {
         if let Some(code) = self.igd_error {
             return Err(code);
         }
-        if self.permanent && lease != 0 {
-            return Err(725);
+        if let Some(code) = self.permanent.filter(|_| lease != 0) {
+            return Err(code);
         }
         let key = |port| (protocol(request), port);
         let is_taken = |port: u16| {

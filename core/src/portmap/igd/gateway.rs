@@ -392,6 +392,7 @@ impl Gateway {
         lease.igd.adjusted = lease.igd.adjusted.saturating_add(1);
         let may_adjust = lease.igd.adjusted <= MAX_ADJUSTMENTS;
         let is_ours = matches!(lease.attempt(Via::Igd).stage, LeaseStage::Asking | LeaseStage::Holding);
+        let is_new = lease.attempt(Via::Igd).grant.is_none();
         let (adjusted, reason) = match code {
             ErrorCode::CONFLICT_IN_MAPPING_ENTRY | ErrorCode::CONFLICT_WITH_OTHER_MECHANISMS => {
                 // What was ours is somebody else's: there are others.
@@ -409,10 +410,16 @@ impl Gateway {
             }
             ErrorCode::INVALID_ACTION
             | ErrorCode::INVALID_ARGS
+            | ErrorCode::ACTION_FAILED
             | ErrorCode::OPTIONAL_ACTION_NOT_IMPLEMENTED
                 if any =>
             {
                 lease.igd.plain = true;
+                (may_adjust, Refusal::Code(code.0))
+            }
+            // How gateways that know no leases say so, if they do not know that code either.
+            ErrorCode::INVALID_ARGS | ErrorCode::ACTION_FAILED if !lease.igd.permanent && is_new => {
+                lease.igd.permanent = true;
                 (may_adjust, Refusal::Code(code.0))
             }
             ErrorCode::NOT_AUTHORIZED => (false, Refusal::NotAuthorized),
@@ -431,7 +438,8 @@ impl Gateway {
                 attempt.stage = LeaseStage::Asking; // there is nothing to hold any more
             }
             lease.refuse(cx.now, Via::Igd, reason, retry::ASK_AGAIN);
-            lease.igd.adjusted = 0;
+            // Next time it may like a lease: what is for ever outlives a crash of ours.
+            (lease.igd.adjusted, lease.igd.permanent) = (0, false);
         }
         lease.settle(cx.now, router, None, cx.events);
     }

@@ -149,6 +149,8 @@ impl ErrorCode {
     pub const INVALID_ACTION: Self = Self(401);
     /// It did not like the arguments.
     pub const INVALID_ARGS: Self = Self(402);
+    /// It failed: what some say to whatever they do not like.
+    pub const ACTION_FAILED: Self = Self(501);
     /// The action is optional and not there.
     pub const OPTIONAL_ACTION_NOT_IMPLEMENTED: Self = Self(602);
     /// The client may not do this.
