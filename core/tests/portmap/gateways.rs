@@ -77,9 +77,10 @@ fn a_gateway_that_is_away_for_minutes_is_lost_and_comes_back() {
 #[test]
 fn only_permanent_leases_are_taken_confirmed_and_deleted() {
     // The code that says so, and those that gateways use who do not know it.
-    for (code, service) in [725, 402, 501].into_iter().flat_map(|code| {
-        [ServiceType::Ip1, ServiceType::Ip2].into_iter().map(move |service| (code, service))
-    }) {
+    for (code, service) in [725, 402, 501]
+        .into_iter()
+        .flat_map(|code| [ServiceType::Ip1, ServiceType::Ip2].into_iter().map(move |service| (code, service)))
+    {
         let router = Router { permanent: Some(code), service, ..Router::igd("192.168.1.1") };
         let (mut world, mapped) = World::mapped(router);
         assert_eq!(mapped.lifetime, None);

@@ -214,16 +214,19 @@ impl Router {
             Ok(body) => ("200 OK", body),
             Err(code) => ("500 Internal Server Error", format!("<errorCode>{code}</errorCode>")),
         };
+        // As some do: in Latin-1, whatever they say.
+        let body = body.replace('ä', "\u{1}");
+        let latin = |answer: String| answer.bytes().map(|byte| if byte == 1 { 0xe4 } else { byte }).collect();
         if self.chunked {
             let head = format!("HTTP/1.1 {status}\r\nTransfer-Encoding: chunked\r\n\r\n");
-            return format!("{head}{:x}\r\n{body}\r\n0\r\n\r\n", body.len()).into();
+            return latin(format!("{head}{:x}\r\n{body}\r\n0\r\n\r\n", body.len()));
         }
-        format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{body}", body.len()).into()
+        latin(format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{body}", body.len()))
     }
 
     fn description(&self) -> String {
         format!(
-            "<?xml version=\"1.0\"?><root><device><serviceList><service><serviceType>{}</serviceType>\
+            "<?xml version=\"1.0\"?><root><device><friendlyName>Gerät</friendlyName><serviceList><service><serviceType>{}</serviceType>\
              <controlURL>/ctl</controlURL></service></serviceList></device></root>",
             self.service.urn()
         )

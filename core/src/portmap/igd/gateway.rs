@@ -6,6 +6,7 @@
 //! has forgotten what it mapped, and one short connection in five minutes is a price that nobody notices.
 
 use alloc::collections::VecDeque;
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -317,8 +318,10 @@ impl Gateway {
 
     fn described(&mut self, now: Instant, response: &Response, whole: bool) {
         let Some(location) = self.locations.pop_front() else { return };
-        let text = core::str::from_utf8(response.body()).ok().filter(|_| whole && response.status() == 200);
-        self.services = text.map(|text| services(text, &location).into()).unwrap_or_default();
+        // Names in it may be in whatever encoding; what matters to us is ASCII.
+        let is_good = whole && response.status() == 200;
+        let text = is_good.then(|| String::from_utf8_lossy(response.body()));
+        self.services = text.map(|text| services(&text, &location).into()).unwrap_or_default();
         if !self.services.is_empty() {
             (self.stage, self.found, self.is_useful) = (Stage::Ready, now, false);
             self.external = None;

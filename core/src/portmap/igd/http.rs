@@ -4,6 +4,7 @@
 //! endless head, a body beyond its limit or chunks that are mostly chunk headers end the reading.
 //! Redirects are not followed: a router has no business to send us elsewhere.
 
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
@@ -184,7 +185,8 @@ impl Response {
                 return self.line.starts_with(b"HTTP/1.").then_some(Stage::Head);
             }
             let line = core::mem::take(&mut self.line);
-            return self.read_head(core::str::from_utf8(&line).ok()?);
+            // A header that we do not read may be in any encoding.
+            return self.read_head(&String::from_utf8_lossy(&line));
         }
         let line = core::mem::take(&mut self.line);
         let line = core::str::from_utf8(&line).ok()?.trim();
@@ -257,6 +259,7 @@ mod tests {
         let done = |body: &[u8]| (Progress::Done, 200, body.to_vec());
         assert_eq!(read(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabcdef", 9), done(b"abc"));
         assert_eq!(read(b"HTTP/1.0 200 OK\n\nabc", 9), done(b"abc"));
+        assert_eq!(read(b"HTTP/1.0 200 OK\r\nServer: Ger\xe4t\r\n\r\nabc", 9), done(b"abc"));
         assert_eq!(
             read(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\nContent-Length: 1\r\n\r\n3;x=y\r\nabc\r\n2\r\nde\r\n0\r\nT: x\r\n\r\n", 9),
             done(b"abcde")

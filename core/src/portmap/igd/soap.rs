@@ -188,7 +188,8 @@ pub struct Answer {
 impl Answer {
     /// Reads an answer's status and body.
     pub fn read(status: u16, body: &[u8]) -> Result<Self, ErrorCode> {
-        let text = core::str::from_utf8(body).map_err(|_| ErrorCode::NONE)?;
+        // Phrases in it may be in whatever encoding; what matters to us is ASCII.
+        let text = &String::from_utf8_lossy(body);
         if status != 200 {
             let code = text_of(text, "errorCode").and_then(|code| code.parse().ok());
             return Err(code.map_or(ErrorCode::NONE, ErrorCode));
@@ -242,6 +243,8 @@ mod tests {
         assert_eq!(answer.reserved_port, Some(50_001));
         assert_eq!(Answer::read(200, b""), Ok(Answer::default()));
         assert_eq!(Answer::read(500, b"?"), Err(ErrorCode::NONE));
-        assert_eq!(Answer::read(200, &[0xff]), Err(ErrorCode::NONE));
+        assert_eq!(Answer::read(200, &[0xff]), Ok(Answer::default()));
+        let fault = b"<errorDescription>ung\xfcltig</errorDescription><errorCode>725</errorCode>";
+        assert_eq!(Answer::read(500, fault), Err(ErrorCode::ONLY_PERMANENT_LEASES));
     }
 }

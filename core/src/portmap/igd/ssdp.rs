@@ -1,5 +1,6 @@
 //! Finding routers that speak UPnP: M-SEARCH and its answers (UPnP Device Architecture 1.1 §1.3).
 
+use alloc::string::String;
 use core::fmt::Write as _;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 
@@ -63,7 +64,8 @@ impl core::fmt::Write for Room<'_> {
 /// # Ok::<(), core::net::AddrParseError>(())
 /// ```
 pub fn location(datagram: &[u8], from: IpAddr) -> Option<Url> {
-    let text = core::str::from_utf8(datagram.get(..datagram.len().min(MAX_ANSWER))?).ok()?;
+    // A header that we do not read may be in any encoding.
+    let text = String::from_utf8_lossy(datagram.get(..datagram.len().min(MAX_ANSWER))?);
     let mut lines = text.lines();
     let mut status = lines.next()?.split_ascii_whitespace();
     if !status.next()?.starts_with("HTTP/1.") || status.next()? != "200" {
@@ -97,6 +99,9 @@ mod tests {
         let router = "192.168.1.1".parse().unwrap();
         let at = "http://192.168.1.1:5000/rootDesc.xml";
         assert!(location(&answer(TARGETS[3], at), router).is_some());
+        let latin =
+            [&answer(TARGETS[0], at)[..17], b"SERVER: Ger\xe4t\r\n", &answer(TARGETS[0], at)[17..]].concat();
+        assert!(location(&latin, router).is_some());
         assert_eq!(location(&answer("urn:schemas-upnp-org:device:MediaServer:1", at), router), None);
         assert_eq!(location(&answer(TARGETS[0], "http://169.254.169.254/latest/meta-data"), router), None);
         assert_eq!(location(&answer(TARGETS[0], "http://router/root.xml"), router), None);
