@@ -1,8 +1,11 @@
 //! `bradawl-mediator`: the one verb it has so far.
 
+use std::ffi::OsString;
+use std::fmt::Display;
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{self, Read as _};
 use std::net::{IpAddr, SocketAddr};
+use std::os::unix::ffi::OsStringExt as _;
 
 use bradawl::stun::server::{Config, RateLimit};
 use bradawl::wire::stun::Key;
@@ -156,17 +159,11 @@ const MAX_SECRET: usize = 4_096;
 /// Reads a secret from a file, or from the environment: `env:NAME`. White space around it is not part
 /// of it. What it is appears in no message.
 fn secret(from: &str) -> Result<Key, Problem> {
-    let unreadable = |why: &dyn std::fmt::Display| {
-        Problem::new(Exit::Failed, format!("cannot read the secret from {from}: {why}"))
-    };
     let text = match from.strip_prefix("env:") {
-        Some(name) => std::env::var(name).map_err(|error| unreadable(&error))?.into_bytes(),
-        None => {
-            let file = File::open(from).map_err(|error| unreadable(&error))?;
-            let mut text = Vec::new();
-            file.take(MAX_SECRET as u64 + 1).read_to_end(&mut text).map_err(|error| unreadable(&error))?;
-            text
+        Some(name) => {
+            of_variable(std::env::var_os(name)).ok_or_else(|| unreadable(from, &"it is not set"))?
         }
+        None => of_file(from).map_err(|error| unreadable(from, &error))?,
     };
     let secret = text.trim_ascii();
     if !(MIN_SECRET..=MAX_SECRET).contains(&secret.len()) {
@@ -174,6 +171,26 @@ fn secret(from: &str) -> Result<Key, Problem> {
         return Err(Problem::new(Exit::Usage, what).hint("`openssl rand -base64 32` makes a good one"));
     }
     Ok(Key::from_bytes(secret))
+}
+
+/// Bytes as they are: what is said of a variable that is not Unicode quotes it.
+fn of_variable(value: Option<OsString>) -> Option<Vec<u8>> {
+    value.map(OsString::into_vec)
+}
+
+fn of_file(name: &str) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    File::open(name)?.take(MAX_SECRET as u64 + 1).read_to_end(&mut text)?;
+    Ok(text)
+}
+
+/// What does not look like a place may be the secret itself, given where its place is asked for.
+fn unreadable(from: &str, why: &dyn Display) -> Problem {
+    if from.starts_with(['/', '.']) || from.starts_with("env:") {
+        return Problem::new(Exit::Failed, format!("cannot read the secret from {from}: {why}"));
+    }
+    Problem::new(Exit::Failed, format!("cannot read the secret from the file that is named: {why}"))
+        .hint("name a file, or env:NAME; never the secret itself")
 }
 
 fn second_port(text: &str) -> Result<SecondPort, String> {
@@ -201,17 +218,17 @@ impl From<StartError> for Problem {
         let what = error.to_string();
         match &error {
             StartError::Bind { address, source } => match source.kind() {
-                std::io::ErrorKind::AddrInUse => {
+                io::ErrorKind::AddrInUse => {
                     let port = address.port();
                     Self::new(Exit::Failed, format!("cannot listen on {address}: UDP port {port} is in use"))
                         .hint(format!("`ss -ulnp 'sport = :{port}'` shows by whom, --listen chooses another"))
                 }
-                std::io::ErrorKind::AddrNotAvailable => Self::new(
+                io::ErrorKind::AddrNotAvailable => Self::new(
                     Exit::Failed,
                     format!("cannot listen on {address}: this host has no such address"),
                 )
                 .hint("`ip address` shows which it has"),
-                std::io::ErrorKind::PermissionDenied => {
+                io::ErrorKind::PermissionDenied => {
                     Self::new(Exit::Failed, what).hint("ports below 1024 need CAP_NET_BIND_SERVICE")
                 }
                 _ => Self::new(Exit::Failed, what),
@@ -234,6 +251,22 @@ impl From<StartError> for Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_secret_in_place_of_its_place_is_not_printed() {
+        let mistaken = "c2l4dGVlbiBieXRlcyBvciBtb3Jl";
+        let Err(problem) = secret(mistaken) else { panic!("there is no such file") };
+        assert!(!format!("{problem:?}").contains(mistaken), "{problem:?}");
+        let Err(problem) = secret("/nowhere/at/all") else { panic!("there is no such file") };
+        assert!(format!("{problem:?}").contains("/nowhere/at/all"), "{problem:?}");
+    }
+
+    #[test]
+    fn a_secret_need_not_be_text() {
+        let odd = OsString::from_vec(vec![0xff; MIN_SECRET]);
+        assert_eq!(of_variable(Some(odd)), Some(vec![0xff; MIN_SECRET]));
+        assert_eq!(of_variable(None), None);
+    }
 
     #[test]
     fn an_address_that_is_named_twice_is_one() {
