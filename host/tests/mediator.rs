@@ -136,6 +136,18 @@ fn the_second_port_can_be_any_or_none_and_not_the_first() {
 
 /// Who listens on two neighbouring ports has them both already.
 #[test]
+fn where_the_first_port_is_any_the_second_is_any_too() {
+    // The next one is somebody else's now and then: with so many mediators, for one of them at least.
+    let start = |_| Mediator::start(&plan(&["127.0.0.1:0"])).expect("started");
+    let mediators: Vec<_> = (0..64).map(start).collect();
+    assert!(mediators.iter().all(|mediator| second_ports(mediator).len() == 1));
+    let is_next = |mediator: &Mediator| {
+        second_ports(mediator)[0].port() == mediator.addresses()[0].port().wrapping_add(1)
+    };
+    assert!(!mediators.iter().all(is_next));
+}
+
+#[test]
 fn two_ports_that_are_listened_on_are_each_others_second() {
     let (first, second) = neighbours();
     let listen = vec![first, second.local_addr().expect("an address")];

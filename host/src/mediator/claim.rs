@@ -107,8 +107,13 @@ impl Claimed {
             };
             claimed.alternates.push(pair);
         }
-        for primary in primaries {
-            claimed.second_port(primary, plan.second_port)?;
+        for (&asked, primary) in plan.listen.iter().zip(primaries) {
+            // Where any port will do as the first, any will do as the second.
+            let wanted = match plan.second_port {
+                SecondPort::Next if asked.port() == 0 => SecondPort::At(0),
+                wanted => wanted,
+            };
+            claimed.second_port(primary, wanted)?;
         }
         claimed.remark_on_families();
         Ok(claimed)
