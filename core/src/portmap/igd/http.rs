@@ -127,7 +127,8 @@ impl Response {
 
     /// The other side has closed the connection.
     pub fn end(&mut self) -> Progress {
-        if self.stage == Stage::UntilClose {
+        // With the last chunk the body is whole, and some leave out the empty line behind it.
+        if matches!(self.stage, Stage::UntilClose | Stage::Trailer) {
             self.stage = Stage::Done;
         } else if self.stage != Stage::Done {
             self.stage = Stage::Broken;
@@ -263,6 +264,10 @@ mod tests {
         assert_eq!(
             read(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\nContent-Length: 1\r\n\r\n3;x=y\r\nabc\r\n2\r\nde\r\n0\r\nT: x\r\n\r\n", 9),
             done(b"abcde")
+        );
+        assert_eq!(
+            read(b"HTTP/1.1 200 OK\r\ntransfer-encoding:chunked\r\n\r\n3\r\nabc\r\n0\r\n", 9),
+            done(b"abc")
         );
         assert_eq!(
             read(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", 9),
