@@ -6,6 +6,7 @@
 use alloc::collections::VecDeque;
 
 use super::Confidence;
+use super::judge::Insiders;
 use super::pass::Want;
 use super::probe::{Ask, Probes};
 use super::server::{Loss, Server};
@@ -71,7 +72,8 @@ impl FilterTest {
     pub(super) fn is_enough(probes: &Probes, servers: &[Server], loss: Loss) -> bool {
         let mut silent = (0, 0);
         let mut is_port_heard = false;
-        for probe in probes.iter() {
+        let insiders = Insiders::of(probes);
+        for probe in probes.iter().filter(|probe| !insiders.contains(probe.server)) {
             let Some(server) = servers.get(usize::from(probe.server)) else { continue };
             match (probe.ask, probe.reply) {
                 (Ask::OtherAddress | Ask::OtherPort, Some(reply)) if probes.has_opened(probe, reply) => {}
@@ -85,7 +87,8 @@ impl FilterTest {
             }
         }
         let is_enough = |count| loss.silence(count) >= Confidence::SURE.bits() + MARGIN;
-        let has_two_addresses = servers.iter().any(|server| server.other.is_some());
+        let has_two_addresses =
+            (0..).zip(servers).any(|(number, server)| server.other.is_some() && !insiders.contains(number));
         match is_port_heard {
             true => is_enough(silent.0) || !has_two_addresses,
             false => is_enough(silent.1),

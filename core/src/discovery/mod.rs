@@ -4,7 +4,7 @@
 //! of spare sockets that it opens and closes, and writes down a [`NatProfile`]: for each axis of RFC 4787
 //! what was found and how sure that is, or nothing. First comes the quick pass (`pass.rs`), two or three
 //! round trips and at most five seconds, whatever is dead. Then, if that is wanted, how long a mapping
-//! lives in silence is learned in the background (`lifetime.rs`), which takes minutes.
+//! lives in silence is learned in the background (`lifetime/`), which takes minutes.
 //!
 //! What is concluded from what was seen is the subject of `judge/`, how sure that is of
 //! [`Confidence`]. Nothing that servers say is believed beyond what they can testify: how a packet
@@ -331,9 +331,10 @@ impl Discovery {
     fn begin_search(&mut self) {
         let Phase::Passing(pass) = &self.phase else { return };
         let wants = self.wants_lifetime;
-        let (servers, loss) = (pass.servers.clone(), pass.loss());
+        let (servers, insiders, loss) = (pass.servers.clone(), pass.insiders(), pass.loss());
         self.sockets.close_all();
-        let search = wants.then(|| Search::begin(&servers, loss, &self.profile, &mut self.sockets)).flatten();
+        let begin = || Search::begin(&servers, insiders, loss, &self.profile, &mut self.sockets);
+        let search = wants.then(begin).flatten();
         match search {
             Some(search) => self.phase = Phase::Searching(search),
             None => self.close(),

@@ -21,7 +21,7 @@ use core::net::SocketAddr;
 use super::carrier;
 use super::filter_test::FilterTest;
 use super::hairpin::HairpinTest;
-use super::judge::{self, Sample};
+use super::judge::{self, Insiders, Sample};
 use super::probe::{Ask, Probe, Probes, Said};
 use super::server::{Loss, Server};
 use super::sockets::{PUNCHING, Role, Sockets};
@@ -97,6 +97,7 @@ pub(super) struct Pass {
     has_looked_for_hops: bool,
     has_looked_at_more: bool,
     loss: Loss,
+    insiders: Insiders,
 }
 
 impl Pass {
@@ -114,6 +115,7 @@ impl Pass {
             has_looked_for_hops: false,
             has_looked_at_more: false,
             loss: Loss::default(),
+            insiders: Insiders::default(),
             servers,
         };
         pass.timers.set(END_TIMER, now + GIVE_UP);
@@ -153,8 +155,11 @@ impl Pass {
             }
             Role::Hop { hops } => {
                 sockets.limit(socket, hops);
-                let heard = self.servers.iter().position(Server::is_heard);
-                if let Some(server) = heard {
+                // One that is inside is not behind the routers that are looked for.
+                let is_far = |server: &usize| {
+                    self.servers[*server].is_heard() && !self.insiders.contains(*server as u8)
+                };
+                if let Some(server) = (0..self.servers.len()).find(is_far) {
                     let (to, server) = (self.servers[server].address, server as u8);
                     let want = Want { ask: Ask::Hop, socket, server, to };
                     self.wants.extend([want; HOP_PACKETS]);
@@ -229,8 +234,13 @@ impl Pass {
     /// What follows from what is known of the punching socket: whether more mappings are looked at, and
     /// whether packets to ourselves come back.
     pub(super) fn follow_mapping(&mut self, now: Instant, probes: &Probes, sockets: &mut Sockets) {
-        let seen =
-            |socket: u8| probes.iter().find_map(|probe| probe.mapped().filter(|_| probe.socket == socket));
+        self.insiders = Insiders::of(probes);
+        let insiders = self.insiders;
+        let is_telling = |probe: &&Probe| !insiders.contains(probe.server);
+        let seen = |socket: u8| {
+            let of_socket = |probe: &&Probe| probe.socket == socket;
+            probes.iter().filter(of_socket).filter(is_telling).find_map(Probe::mapped)
+        };
         let (Some(local), Some(mapped)) = (sockets.local(PUNCHING), seen(PUNCHING)) else { return };
         if mapped == local {
             return;
@@ -241,7 +251,7 @@ impl Pass {
                 sockets.open(Role::Hop { hops });
             }
         }
-        let is_heard = |&server: &usize| self.servers[server].is_heard();
+        let is_heard = |&server: &usize| self.servers[server].is_heard() && !insiders.contains(server as u8);
         let heard = (0..self.servers.len()).filter(is_heard);
         if mapped.port() != local.port()
             && heard.clone().next().is_some()
@@ -259,7 +269,7 @@ impl Pass {
     /// Lets two sockets send to each other as soon as it is known where, if that can be our own address.
     fn begin_hairpin(&mut self, now: Instant, probes: &Probes) {
         let seen = |socket: u8| {
-            probes.iter().find_map(|probe| {
+            probes.iter().filter(|probe| !self.insiders.contains(probe.server)).find_map(|probe| {
                 let mapped = probe.mapped().filter(|_| probe.socket == socket)?;
                 let is_server = self.servers.iter().any(|server| server.address.ip() == mapped.ip());
                 (!is_server && may_name(probe.to, mapped)).then_some(mapped)
@@ -393,6 +403,7 @@ impl Pass {
         note_observations(probes, profile);
         note_addresses(&samples, profile);
         let heard = self.servers.iter().filter(|server| server.is_heard()).count();
+        self.insiders = Insiders::of(probes);
         profile.servers = (self.servers.len() as u8, heard as u8);
         profile.round_trip = self.servers.iter().filter_map(|server| Some(server.round_trips?.0)).min();
         profile.loss = loss.percent();
@@ -409,6 +420,11 @@ impl Pass {
         profile.overloaded =
             early.filter(|_| profile.is_cone()).and_then(|early| judge::overloaded(probes, early));
         profile.hairpin = self.hairpin.judge(now, probes, &self.servers, loss, profile);
+    }
+
+    /// Which servers are nearer than others.
+    pub(super) const fn insiders(&self) -> Insiders {
+        self.insiders
     }
 
     /// How often packets go lost.

@@ -7,7 +7,7 @@
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
-use super::found;
+use super::{Insiders, found};
 use crate::discovery::probe::{Ask, Probe, Probes};
 use crate::discovery::server::log2_sixteenths;
 use crate::discovery::{Allocation, Axis, Dependence, Fallback, NatProfile};
@@ -58,7 +58,11 @@ const ALL_PORTS: u32 = 64_512;
 /// public endpoint of it.
 pub(in crate::discovery) fn samples(probes: &Probes) -> Vec<Sample> {
     let mut all: Vec<Sample> = Vec::new();
+    let insiders = Insiders::of(probes);
     for (place, probe) in probes.iter().enumerate().filter(|(_, probe)| probe.ask == Ask::Plain) {
+        if insiders.contains(probe.server) {
+            continue;
+        }
         let Some(mapped) = probe.mapped() else { continue };
         let mut same_socket = all.iter().filter(|sample| sample.socket == probe.socket).peekable();
         let is_first = same_socket.peek().is_none();

@@ -8,7 +8,7 @@
 
 use core::net::SocketAddr;
 
-use super::found;
+use super::{Insiders, found};
 use crate::discovery::probe::{Ask, Probes};
 use crate::discovery::server::{Loss, Server};
 use crate::discovery::{Axis, Dependence};
@@ -36,7 +36,8 @@ pub(in crate::discovery) fn filtering(
     now: Instant,
 ) -> Axis<Dependence> {
     let (mut elsewhere, mut other_port) = (Tally::default(), Tally::default());
-    for probe in probes.iter() {
+    let insiders = Insiders::of(probes);
+    for probe in probes.iter().filter(|probe| !insiders.contains(probe.server)) {
         let Some(server) = servers.get(usize::from(probe.server)) else { continue };
         let alternate = match probe.ask {
             Ask::OtherAddress => server.other,

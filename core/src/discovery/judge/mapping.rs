@@ -9,7 +9,7 @@
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 
-use super::found;
+use super::{Insiders, found};
 use crate::discovery::probe::{Ask, Probe, Probes};
 use crate::discovery::{Axis, Dependence};
 use crate::scope::Scope;
@@ -28,7 +28,10 @@ type Testimony = (SocketAddr, SocketAddr);
 fn testimonies(probes: &Probes, socket: u8) -> Vec<Testimony> {
     let mut all: Vec<Testimony> = Vec::new();
     let mut local = None;
-    for probe in probes.iter().filter(|probe| probe.socket == socket && is_question(probe)) {
+    let insiders = Insiders::of(probes);
+    let is_outside = |probe: &&Probe| !insiders.contains(probe.server);
+    for probe in probes.iter().filter(|probe| probe.socket == socket && is_question(probe)).filter(is_outside)
+    {
         let Some(mapped) = probe.mapped() else { continue };
         local = Some(probe.local);
         match all.iter_mut().find(|(asked, _)| *asked == probe.to) {

@@ -2,10 +2,12 @@
 
 mod allocation;
 mod filtering;
+mod insiders;
 mod mapping;
 
 pub(super) use allocation::{Sample, allocation, parity, samples, traffic};
 pub(super) use filtering::filtering;
+pub(super) use insiders::Insiders;
 pub(super) use mapping::{mapping, overloaded, several_addresses, translated};
 
 use super::{Axis, Confidence, Finding};

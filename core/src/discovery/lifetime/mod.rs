@@ -12,6 +12,7 @@ mod trial;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
+use super::judge::Insiders;
 use super::pass::Want;
 use super::probe::{Ask, Probe, Said};
 use super::server::{Loss, Server};
@@ -80,9 +81,11 @@ pub(super) struct Search {
 }
 
 impl Search {
-    /// A search with the nearest server that helps; `None` if none does, or there is nothing to be found.
+    /// A search with the nearest server that helps, of those that are beyond all NATs; `None` if none does,
+    /// or there is nothing to be found.
     pub(super) fn begin(
         servers: &[Server],
+        insiders: Insiders,
         loss: Loss,
         profile: &NatProfile,
         sockets: &mut Sockets,
@@ -91,7 +94,10 @@ impl Search {
             return None;
         }
         let nearest = |helps: fn(&Server) -> bool| {
-            let able = servers.iter().enumerate().filter(|(_, server)| server.is_heard() && helps(server));
+            let is_able = |(number, server): &(usize, &Server)| {
+                server.is_heard() && helps(server) && !insiders.contains(*number as u8)
+            };
+            let able = servers.iter().enumerate().filter(is_able);
             able.min_by_key(|(_, server)| server.round_trips).map(|(number, server)| (number as u8, *server))
         };
         let late = nearest(|server| server.longest_delay >= FIRST[TRIALS - 1]);
