@@ -6,7 +6,6 @@
 //! Anybody can forge the ICMP errors that say so, and a private address further out may be that of a
 //! larger private network: hints, of different weight.
 
-use alloc::vec::Vec;
 use core::net::IpAddr;
 
 use super::{Axis, Confidence, Finding, NatProfile};
@@ -18,8 +17,9 @@ pub(super) const MAX_HOPS: u8 = 3;
 
 /// An address of RFC 6598 is a carrier's, wherever it is seen, and a router knows its own.
 const TELLING: u32 = 24;
-/// A private address beyond our router may be a second NAT or only a second router.
-const AMBIGUOUS: u32 = 8;
+/// A private address beyond our router may be a second NAT or only a second router, as many providers have
+/// them where no NAT is: a guess, and less than [`Confidence::ENOUGH`].
+const AMBIGUOUS: u32 = 5;
 /// If the first router outside has a public address, a carrier's NAT would have to be behind that.
 const PUBLIC: u32 = 12;
 
@@ -39,12 +39,12 @@ pub(super) fn carrier(profile: &NatProfile) -> Axis<bool> {
         Some(outside) if profile.public.contains(&outside) => return found(false, TELLING),
         _ => {}
     }
-    let beyond: Vec<IpAddr> = profile.hops.iter().filter(|(hop, _)| *hop > 1).map(|&(_, by)| by).collect();
-    match beyond.iter().any(|&by| is_behind_another(by)) {
-        true => found(true, AMBIGUOUS),
-        false if beyond.is_empty() => None,
-        false => found(false, PUBLIC),
+    let mut beyond = profile.hops.iter().filter(|(hop, _)| *hop > 1);
+    if beyond.clone().any(|&(_, by)| is_behind_another(by)) {
+        return found(true, AMBIGUOUS);
     }
+    // A second router that says nothing may well be the carrier's NAT, whoever comes after it.
+    beyond.any(|&(hop, _)| hop == 2).then(|| found(false, PUBLIC)).flatten()
 }
 
 /// RFC 6598: between a carrier's NAT and its subscribers.
@@ -74,6 +74,12 @@ mod tests {
         let of = |hops: &[(u8, &str)], router| {
             carrier(&profile(hops, router)).map(|finding| (finding.value, finding.confidence.is_sure()))
         };
+        let is_guess = |hops: &[(u8, &str)]| {
+            carrier(&profile(hops, None)).is_some_and(|finding| finding.confidence < Confidence::ENOUGH)
+        };
+        assert!(is_guess(&[(2, "10.0.0.1")]), "many providers have such routers and no NAT");
+        assert!(!is_guess(&[(2, "198.51.100.7")]));
+        assert_eq!(of(&[(1, "192.168.1.1"), (3, "198.51.100.7")], None), None, "the second says nothing");
         assert_eq!(of(&[], None), None);
         assert_eq!(of(&[(1, "192.168.1.1")], None), None);
         assert_eq!(of(&[(1, "192.168.1.1"), (2, "100.64.0.1")], None), Some((true, true)));
