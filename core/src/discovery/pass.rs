@@ -186,6 +186,8 @@ impl Pass {
                 self.follow_up(now, probe.server, sockets);
             }
             self.follow_early(now, probe, sockets);
+        } else if Some(probe.to) == server.other {
+            server.hear_other(now.since(probe.sent));
         }
     }
 

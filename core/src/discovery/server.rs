@@ -22,11 +22,20 @@ pub(super) struct Server {
     pub(super) longest_delay: u16,
     /// The shortest and the longest round trip there has been.
     pub(super) round_trips: Option<(Duration, Duration)>,
+    /// The longest round trip to its other address, which may be another machine, and far away.
+    other_round_trip: Option<Duration>,
 }
 
 impl Server {
     pub(super) const fn new(address: SocketAddr) -> Self {
-        Self { address, other: None, other_port: None, longest_delay: 0, round_trips: None }
+        Self {
+            address,
+            other: None,
+            other_port: None,
+            longest_delay: 0,
+            round_trips: None,
+            other_round_trip: None,
+        }
     }
 
     pub(super) const fn is_heard(&self) -> bool {
@@ -56,15 +65,23 @@ impl Server {
         self.longest_delay = self.longest_delay.max(said.help.map_or(0, |help| help.delay));
     }
 
+    /// Takes in that its other address has answered a direct question.
+    pub(super) fn hear_other(&mut self, round_trip: Duration) {
+        self.other_round_trip = self.other_round_trip.max(Some(round_trip));
+    }
+
     /// For how long silence says nothing: 1.5 round trips.
     pub(super) fn patience(&self) -> Option<Duration> {
         let (_, longest) = self.round_trips?;
         Some((longest * 3 / 2).max(LEAST_PATIENCE))
     }
 
-    /// When the silence after `probe` begins to mean something.
+    /// When the silence after `probe` begins to mean something. If the other address is that of another
+    /// machine, the question goes to one of them, from there to the other, and the answer comes from that:
+    /// that is no longer than there and back to each.
     pub(super) fn silent_from(&self, probe: &Probe) -> Option<Instant> {
-        Some(probe.sent + self.patience()?)
+        let detour = self.other_round_trip.filter(|_| probe.ask == Ask::OtherAddress);
+        Some(probe.sent + self.patience()? + detour.unwrap_or_default())
     }
 }
 

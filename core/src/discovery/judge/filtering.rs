@@ -98,6 +98,8 @@ fn refuses(probes: &Probes, server: u8, ask: Ask) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use core::net::SocketAddr;
+
     use super::filtering;
     use crate::discovery::probe::{Ask, Probe, Probes, Reply, Said};
     use crate::discovery::server::{Loss, Server};
@@ -106,6 +108,34 @@ mod tests {
 
     const fn at(millis: u64) -> Instant {
         Instant::from_micros(millis * 1_000)
+    }
+
+    /// A mediator whose other address is a partner's, far away, behind a NAT that lets in everybody: what it
+    /// hands over comes later than its own answers.
+    #[test]
+    fn silence_of_a_partner_far_away_says_nothing_before_its_answer_could_have_come() {
+        let [first, port, partner, local, mapped] =
+            ["192.0.2.1:3478", "192.0.2.1:3479", "198.51.100.2:3479", "10.0.0.1:5000", "203.0.113.9:5000"]
+                .map(|text| text.parse().expect("an address"));
+        let said = Said { mapped: Some(mapped), other: Some(partner), help: None };
+        let mut server = Server::new(first);
+        server.learn(&said, Duration::from_millis(10), local);
+        server.hear_other(Duration::from_millis(100));
+        let mut rng = Rng::from_seed([1; 32]);
+        let mut probes = Probes::new(&mut rng);
+        let mut send = |socket, ask, to, answer: Option<(u64, SocketAddr)>| {
+            let reply = answer.map(|(millis, from)| Reply { at: at(millis), from, mapped: Some(mapped) });
+            let probe = Probe { ask, socket, local, server: 0, to, sent: at(0), reply };
+            probes.send(&mut rng, probe, &mut [0; 100]).expect("room");
+        };
+        send(0, Ask::Plain, partner, Some((100, partner)));
+        for _ in 0..12 {
+            send(5, Ask::OtherPort, first, Some((10, port)));
+            send(5, Ask::OtherAddress, first, None);
+        }
+        let found = |millis| filtering(&probes, &[server], Loss::default(), at(millis));
+        assert_eq!(found(100), None, "its answer is on the way");
+        assert!(found(130).is_some_and(|finding| finding.value == super::Dependence::Address));
     }
 
     /// Seen behind a firewall with a busy machine: the answer that was asked for from elsewhere took its
