@@ -440,7 +440,12 @@ impl Pass {
         const ANSWER: u32 = 30;
         const SILENCE: u32 = 5;
         const MOST: u32 = 18;
-        let bits = if heard > 0 { ANSWER } else { (SILENCE * self.servers.len() as u32).min(MOST) };
+        // Several ports of one address are one machine, which may be off.
+        let is_first = |&(at, server): &(usize, &Server)| {
+            !self.servers[..at].iter().any(|earlier| earlier.address.ip() == server.address.ip())
+        };
+        let machines = self.servers.iter().enumerate().filter(is_first).count() as u32;
+        let bits = if heard > 0 { ANSWER } else { (SILENCE * machines).min(MOST) };
         let is_known = heard > 0 || now >= self.began + DEADLINE;
         let value = heard > 0;
         let confidence = Confidence::from_bits(bits);
@@ -481,5 +486,33 @@ fn note_addresses(samples: &[Sample], profile: &mut NatProfile) {
         if !profile.public.contains(&sample.mapped.ip()) {
             profile.public.push(sample.mapped.ip());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{DEADLINE, NatProfile, Pass, Probes, Sockets};
+    use crate::discovery::Confidence;
+    use crate::machine::SocketId;
+    use crate::rng::Rng;
+    use crate::time::Instant;
+
+    #[test]
+    fn ports_of_one_address_that_say_nothing_are_one_machine_that_does() {
+        let blocked = |servers: &[&str]| {
+            let local = "10.0.0.1:5000".parse().expect("an address");
+            let servers: alloc::vec::Vec<_> =
+                servers.iter().map(|server| server.parse().expect("an address")).collect();
+            let mut sockets = Sockets::new(local, SocketId(0));
+            let mut pass = Pass::begin(Instant::ZERO, &servers, &mut sockets);
+            let mut profile = NatProfile::default();
+            let probes = Probes::new(&mut Rng::from_seed([1; 32]));
+            pass.judge(Instant::ZERO + DEADLINE, &probes, &sockets, &mut profile);
+            profile.udp.filter(|finding| !finding.value).map(|finding| finding.confidence)
+        };
+        let one = blocked(&["192.0.2.1:3478"]);
+        assert!(one.is_some_and(|confidence| confidence < Confidence::ENOUGH), "{one:?}");
+        assert_eq!(blocked(&["192.0.2.1:3478", "192.0.2.1:3479"]), one);
+        assert!(blocked(&["192.0.2.1:3478", "192.0.2.2:3478"]) > one);
     }
 }
