@@ -101,7 +101,9 @@ impl Search {
             able.min_by_key(|(_, server)| server.round_trips).map(|(number, server)| (number as u8, *server))
         };
         let late = nearest(|server| server.longest_delay >= FIRST[TRIALS - 1]);
-        let to_port = || nearest(|server| server.other.is_some());
+        // Whose answer is to come to another socket has to find it at its own public address.
+        let has_several = profile.several_addresses.is_some_and(|finding| finding.value);
+        let to_port = || nearest(|server| server.other.is_some()).filter(|_| !has_several);
         let (bell, (number, server)) = match late {
             Some(server) => (Bell::Late, server),
             None => {
@@ -250,6 +252,10 @@ impl Search {
             Aim::Confirming => {
                 self.confirmed += self.count(Outcome::Forgotten);
                 self.has_learned = true;
+                if self.bell != Bell::Late {
+                    // Only a server that answers late can wake one up and be asked by nobody meanwhile.
+                    return self.end(sockets);
+                }
                 self.aim = Aim::Nudging;
             }
             Aim::Nudging => return self.end(sockets),
@@ -342,5 +348,86 @@ impl Search {
     /// Whether a packet is one that is answered again later, or to another socket.
     pub(super) const fn is_for_later(ask: Ask) -> bool {
         matches!(ask, Ask::Later { .. } | Ask::ToPort(_))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use core::net::SocketAddr;
+
+    use super::*;
+    use crate::discovery::judge::Insiders;
+    use crate::discovery::probe::{Ask, Probe, Probes, Reply};
+    use crate::machine::{HostRequest, SocketId};
+    use crate::rng::Rng;
+    use crate::wire::stun::attr::Help;
+
+    fn address(text: &str) -> SocketAddr {
+        text.parse().expect("an address")
+    }
+
+    fn server(at: &str, millis: u64, other: Option<&str>, delay: u16) -> Server {
+        let mut server = Server::new(address(at));
+        let help = Some(Help { delay, token: 0, other_port: 0 });
+        let mapped = Some(address("203.0.113.9:5000"));
+        let said = Said { mapped, other: other.map(address), help };
+        server.learn(&said, Duration::from_millis(millis), address("10.0.0.1:5000"));
+        server
+    }
+
+    fn begin(servers: &[Server], insiders: Insiders, profile: &NatProfile) -> Option<(Search, Sockets)> {
+        let mut sockets = Sockets::new(address("10.0.0.1:5000"), SocketId(0));
+        let search = Search::begin(servers, insiders, Loss::default(), profile, &mut sockets)?;
+        Some((search, sockets))
+    }
+
+    /// Server 0 sees our own address, server 1 another one.
+    fn first_is_inside() -> Insiders {
+        let mut rng = Rng::from_seed([1; 32]);
+        let mut probes = Probes::new(&mut rng);
+        for (server, mapped) in [(0, "10.0.0.1:5000"), (1, "203.0.113.9:5000")] {
+            let (local, to) = (address("10.0.0.1:5000"), address("192.0.2.1:3478"));
+            let reply = Some(Reply { at: Instant::ZERO, from: to, mapped: Some(address(mapped)) });
+            let probe = Probe { ask: Ask::Plain, socket: 0, local, server, to, sent: Instant::ZERO, reply };
+            probes.send(&mut rng, probe, &mut [0; 100]).expect("room");
+        }
+        Insiders::of(&probes)
+    }
+
+    #[test]
+    fn a_server_inside_is_not_asked_for_how_long_the_nat_remembers() {
+        let profile = NatProfile::default();
+        let (near, far) = (server("10.0.0.2:3478", 1, None, 600), server("192.0.2.1:3478", 50, None, 600));
+        let number = |search: Option<(Search, Sockets)>| search.map(|(search, _)| search.number);
+        assert_eq!(number(begin(&[near, far], Insiders::default(), &profile)), Some(0));
+        assert_eq!(number(begin(&[near, far], first_is_inside(), &profile)), Some(1));
+        let no_help = server("192.0.2.1:3478", 50, None, 0);
+        assert_eq!(number(begin(&[near, no_help], first_is_inside(), &profile)), None);
+    }
+
+    #[test]
+    fn behind_several_addresses_nobody_is_asked_to_answer_to_another_socket() {
+        let foreign = [server("192.0.2.1:3478", 50, Some("192.0.2.2:3479"), 0)];
+        let one = NatProfile::default();
+        assert!(begin(&foreign, Insiders::default(), &one).is_some());
+        let value = Some(Finding { value: true, confidence: Confidence::SURE });
+        let several = NatProfile { several_addresses: value, ..one };
+        assert!(begin(&foreign, Insiders::default(), &several).is_none());
+    }
+
+    /// Nothing wakes these up: who stays alive shows that times vary, and not what keeps it alive.
+    #[test]
+    fn without_late_answers_nothing_is_said_of_what_comes_in() {
+        let foreign = [server("192.0.2.1:3478", 50, Some("192.0.2.2:3479"), 0)];
+        let (mut search, mut sockets) =
+            begin(&foreign, Insiders::default(), &NatProfile::default()).expect("it begins");
+        (search.aim, search.survives, search.forgotten) = (Aim::Confirming, 28, Some(30));
+        search.end_round(&mut sockets);
+        assert!(search.is_over() && search.lifetime().is_some());
+        assert_eq!(search.refreshed_inbound(), None);
+        let requests: Vec<_> = core::iter::from_fn(|| sockets.next_request()).collect();
+        let count = |is: fn(&HostRequest) -> bool| requests.iter().filter(|request| is(request)).count();
+        let opened = count(|request| matches!(request, HostRequest::Bind { .. }));
+        assert_eq!(opened, count(|request| matches!(request, HostRequest::Close { .. })));
     }
 }
