@@ -37,9 +37,11 @@ pub struct Fingerprint(u64);
 /// let wifi = [Interface { index: 2, address: "192.168.1.5".parse()?, prefix_len: 24 }];
 /// let here = cache.fingerprint(&wifi, &["192.168.1.1".parse()?]);
 ///
-/// cache.insert(here, NatProfile::default());
-/// assert!(cache.find(here, Instant::ZERO).is_some());
-/// assert!(cache.find(here, Instant::ZERO + CACHE_TIME).is_none());
+/// let ours = "192.168.1.5".parse()?;
+/// let local = Some((ours, 50_000).into());
+/// cache.insert(here, NatProfile { local, servers: (2, 2), ..NatProfile::default() });
+/// assert!(cache.find(here, ours, Instant::ZERO).is_some());
+/// assert!(cache.find(here, ours, Instant::ZERO + CACHE_TIME).is_none());
 /// # Ok::<(), core::net::AddrParseError>(())
 /// ```
 pub struct Cache {
@@ -66,18 +68,24 @@ impl Cache {
         Fingerprint(self.keyed.hash_one((ours, routers)))
     }
 
-    /// Keeps a profile. One without an answer is worth nothing later.
+    /// Keeps a profile, beside those of other addresses of this host: another interface or the other family
+    /// leads out another way. One without an answer is worth nothing later, and is not kept.
     pub fn insert(&mut self, network: Fingerprint, profile: NatProfile) {
-        self.profiles.retain(|(known, _)| *known != network);
+        if profile.servers.1 == 0 {
+            return;
+        }
+        let ours = ip(&profile);
+        self.profiles.retain(|(known, other)| *known != network || ip(other) != ours);
         if self.profiles.len() == MAX_CACHED {
             self.profiles.pop_front();
         }
         self.profiles.push_back((network, profile));
     }
 
-    /// What is known of a network, if that is not too long ago.
-    pub fn find(&self, network: Fingerprint, now: Instant) -> Option<&NatProfile> {
-        let (_, profile) = self.profiles.iter().find(|(known, _)| *known == network)?;
+    /// What is known of the way out of a network from this address of ours, if that is not too long ago.
+    pub fn find(&self, network: Fingerprint, ours: IpAddr, now: Instant) -> Option<&NatProfile> {
+        let is_it = |known: Fingerprint, profile: &NatProfile| known == network && ip(profile) == Some(ours);
+        let (_, profile) = self.profiles.iter().find(|(known, profile)| is_it(*known, profile))?;
         (now.since(profile.taken) < self.time).then_some(profile)
     }
 
@@ -97,6 +105,11 @@ impl Cache {
     }
 }
 
+/// The address of ours that it is about.
+fn ip(profile: &NatProfile) -> Option<IpAddr> {
+    profile.local.map(|local| local.ip())
+}
+
 impl core::fmt::Debug for Cache {
     // Not everybody's addresses.
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
@@ -110,6 +123,12 @@ mod tests {
 
     fn interface(address: &str) -> Interface {
         Interface { index: 2, address: address.parse().expect("an address"), prefix_len: 24 }
+    }
+
+    const OURS: IpAddr = IpAddr::V4(core::net::Ipv4Addr::new(192, 168, 1, 5));
+
+    fn profile(ours: IpAddr) -> NatProfile {
+        NatProfile { local: Some((ours, 5_000).into()), servers: (2, 1), ..NatProfile::default() }
     }
 
     fn cache() -> Cache {
@@ -134,20 +153,44 @@ mod tests {
         let (home, away) = ([interface("192.168.1.5")], [interface("172.16.0.9")]);
         cache.handle_host(&HostInput::Interfaces(&home));
         let here = cache.fingerprint(&home, &[]);
-        cache.insert(here, NatProfile::default());
+        cache.insert(here, profile(OURS));
         cache.handle_host(&HostInput::Interfaces(&home));
-        assert!(cache.find(here, Instant::ZERO).is_some(), "nothing has changed");
+        assert!(cache.find(here, OURS, Instant::ZERO).is_some(), "nothing has changed");
         cache.handle_host(&HostInput::Interfaces(&away));
-        assert!(cache.find(here, Instant::ZERO).is_none());
+        assert!(cache.find(here, OURS, Instant::ZERO).is_none());
     }
 
     #[test]
     fn a_machine_that_has_slept_believes_nothing() {
         let mut cache = cache();
         let here = cache.fingerprint(&[], &[]);
-        cache.insert(here, NatProfile::default());
+        cache.insert(here, profile(OURS));
         cache.handle_host(&HostInput::ClockJumped(Duration::from_secs(60)));
-        assert!(cache.find(here, Instant::ZERO).is_none());
+        assert!(cache.find(here, OURS, Instant::ZERO).is_none());
+    }
+
+    #[test]
+    fn each_address_of_ours_has_its_own_way_out() {
+        let mut cache = cache();
+        let here = cache.fingerprint(&[], &[]);
+        let v6: IpAddr = "2001:db8::5".parse().expect("an address");
+        let tunnel: IpAddr = "10.8.0.2".parse().expect("an address");
+        for ours in [OURS, v6, OURS] {
+            cache.insert(here, profile(ours));
+        }
+        for (ours, expected) in [(OURS, Some(OURS)), (v6, Some(v6)), (tunnel, None)] {
+            assert_eq!(cache.find(here, ours, Instant::ZERO).and_then(ip), expected);
+        }
+        assert_eq!(cache.profiles.len(), 2);
+    }
+
+    #[test]
+    fn what_nobody_answered_is_not_kept() {
+        let mut cache = cache();
+        let here = cache.fingerprint(&[], &[]);
+        cache.insert(here, profile(OURS));
+        cache.insert(here, NatProfile { servers: (2, 0), ..profile(OURS) });
+        assert!(cache.find(here, OURS, Instant::ZERO).is_some_and(|known| known.servers.1 == 1));
     }
 
     #[test]
@@ -157,10 +200,10 @@ mod tests {
             .map(|n| cache.fingerprint(&[interface(&std::format!("10.0.0.{n}"))], &[]))
             .collect();
         for &network in &networks {
-            cache.insert(network, NatProfile::default());
+            cache.insert(network, profile(OURS));
         }
         assert_eq!(cache.profiles.len(), MAX_CACHED);
-        assert!(cache.find(networks[0], Instant::ZERO).is_none());
-        assert!(cache.find(networks[MAX_CACHED], Instant::ZERO).is_some());
+        assert!(cache.find(networks[0], OURS, Instant::ZERO).is_none());
+        assert!(cache.find(networks[MAX_CACHED], OURS, Instant::ZERO).is_some());
     }
 }
