@@ -101,7 +101,8 @@ pub enum Event {
     Finished,
 }
 
-/// The discovery as a [`Machine`]. It begins when it is polled for the first time.
+/// The discovery as a [`Machine`]. It begins when it is polled for the first time. When the address that
+/// it is about is gone, it ends.
 ///
 /// ```
 /// use bradawl::discovery::{Config, Discovery, Event};
@@ -190,6 +191,19 @@ impl Machine for Discovery {
                 }
             }
             HostInput::Expired { path, by } => self.note_hop(path, by),
+            HostInput::ClockJumped(_) => {
+                // What should have come meanwhile has come to nobody, which shows nothing.
+                if let Phase::Searching(search) = &mut self.phase {
+                    search.begin_round_again(&mut self.sockets);
+                }
+            }
+            HostInput::Interfaces(all) => {
+                let ours = self.local.ip();
+                // The list leaves out loopback, where no network changes.
+                if !ours.is_loopback() && !all.iter().any(|interface| interface.address == ours) {
+                    self.close();
+                }
+            }
             _ => {}
         }
     }

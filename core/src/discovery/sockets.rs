@@ -133,7 +133,7 @@ impl Sockets {
 
     /// The first one of those that let others speak first.
     pub(super) fn find_early(&self) -> Option<u8> {
-        let is_early = |socket: &Socket| matches!(socket.role, Role::Early { .. });
+        let is_early = |socket: &Socket| !socket.is_free && matches!(socket.role, Role::Early { .. });
         Some(self.all.iter().position(is_early)? as u8)
     }
 

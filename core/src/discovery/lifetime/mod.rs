@@ -260,7 +260,22 @@ impl Search {
             }
             Aim::Nudging => return self.end(sockets),
         }
-        if self.rounds == MAX_ROUNDS {
+        if self.rounds >= MAX_ROUNDS {
+            return self.end(sockets);
+        }
+        self.begin_round(sockets);
+    }
+
+    /// What this round has shown so far is not to be trusted: it begins again.
+    pub(super) fn begin_round_again(&mut self, sockets: &mut Sockets) {
+        for trial in &self.trials {
+            if trial.outcome().is_none() {
+                sockets.close(trial.socket);
+            }
+        }
+        self.wants.clear();
+        self.rounds += 1;
+        if self.rounds >= MAX_ROUNDS {
             return self.end(sockets);
         }
         self.begin_round(sockets);
@@ -413,6 +428,27 @@ mod tests {
         let value = Some(Finding { value: true, confidence: Confidence::SURE });
         let several = NatProfile { several_addresses: value, ..one };
         assert!(begin(&foreign, Insiders::default(), &several).is_none());
+    }
+
+    #[test]
+    fn a_round_that_was_slept_through_begins_again_and_not_for_ever() {
+        let helpful = [server("192.0.2.1:3478", 50, None, 600)];
+        let (mut search, mut sockets) =
+            begin(&helpful, Insiders::default(), &NatProfile::default()).expect("it begins");
+        let (mut open, mut times) = (Vec::new(), 0);
+        while !search.is_over() {
+            search.begin_round_again(&mut sockets);
+            times += 1;
+            for request in core::iter::from_fn(|| sockets.next_request()) {
+                match request {
+                    HostRequest::Bind { id, .. } => open.push(id),
+                    HostRequest::Close { id } => open.retain(|known| *known != id),
+                    _ => {}
+                }
+            }
+            assert_eq!(open.len(), if search.is_over() { 0 } else { TRIALS });
+        }
+        assert_eq!((times, search.lifetime()), (MAX_ROUNDS, None));
     }
 
     /// Nothing wakes these up: who stays alive shows that times vary, and not what keeps it alive.
