@@ -25,7 +25,7 @@ use super::judge::{self, Insiders, Sample};
 use super::probe::{Ask, Probe, Probes, Said};
 use super::server::{Loss, Server};
 use super::sockets::{PUNCHING, Role, Sockets};
-use super::{Axis, Confidence, NatProfile, Observation};
+use super::{Axis, NatProfile, Observation};
 use crate::scope::may_name;
 use crate::time::{Duration, Instant};
 use crate::timers::{Key, Timers};
@@ -409,7 +409,7 @@ impl Pass {
         profile.servers = (self.servers.len() as u8, heard as u8);
         profile.round_trip = self.servers.iter().filter_map(|server| Some(server.round_trips?.0)).min();
         profile.loss = loss.percent();
-        profile.udp = self.udp(now, heard as u32);
+        profile.udp = judge::udp(&self.servers, now >= self.began + DEADLINE);
         profile.translated = judge::translated(probes, PUNCHING);
         profile.mapping = judge::mapping(probes, PUNCHING);
         profile.filtering = judge::filtering(probes, &self.servers, loss, now);
@@ -432,24 +432,6 @@ impl Pass {
     /// How often packets go lost.
     pub(super) const fn loss(&self) -> Loss {
         self.loss
-    }
-
-    /// Whether UDP passes. That nobody answers may be everybody's fault but the network's.
-    fn udp(&self, now: Instant, heard: u32) -> Axis<bool> {
-        /// What an answer is worth, and a server that says nothing.
-        const ANSWER: u32 = 30;
-        const SILENCE: u32 = 5;
-        const MOST: u32 = 18;
-        // Several ports of one address are one machine, which may be off.
-        let is_first = |&(at, server): &(usize, &Server)| {
-            !self.servers[..at].iter().any(|earlier| earlier.address.ip() == server.address.ip())
-        };
-        let machines = self.servers.iter().enumerate().filter(is_first).count() as u32;
-        let bits = if heard > 0 { ANSWER } else { (SILENCE * machines).min(MOST) };
-        let is_known = heard > 0 || now >= self.began + DEADLINE;
-        let value = heard > 0;
-        let confidence = Confidence::from_bits(bits);
-        (is_known && !self.servers.is_empty()).then_some(super::Finding { value, confidence })
     }
 }
 
@@ -486,33 +468,5 @@ fn note_addresses(samples: &[Sample], profile: &mut NatProfile) {
         if !profile.public.contains(&sample.mapped.ip()) {
             profile.public.push(sample.mapped.ip());
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{DEADLINE, NatProfile, Pass, Probes, Sockets};
-    use crate::discovery::Confidence;
-    use crate::machine::SocketId;
-    use crate::rng::Rng;
-    use crate::time::Instant;
-
-    #[test]
-    fn ports_of_one_address_that_say_nothing_are_one_machine_that_does() {
-        let blocked = |servers: &[&str]| {
-            let local = "10.0.0.1:5000".parse().expect("an address");
-            let servers: alloc::vec::Vec<_> =
-                servers.iter().map(|server| server.parse().expect("an address")).collect();
-            let mut sockets = Sockets::new(local, SocketId(0));
-            let mut pass = Pass::begin(Instant::ZERO, &servers, &mut sockets);
-            let mut profile = NatProfile::default();
-            let probes = Probes::new(&mut Rng::from_seed([1; 32]));
-            pass.judge(Instant::ZERO + DEADLINE, &probes, &sockets, &mut profile);
-            profile.udp.filter(|finding| !finding.value).map(|finding| finding.confidence)
-        };
-        let one = blocked(&["192.0.2.1:3478"]);
-        assert!(one.is_some_and(|confidence| confidence < Confidence::ENOUGH), "{one:?}");
-        assert_eq!(blocked(&["192.0.2.1:3478", "192.0.2.1:3479"]), one);
-        assert!(blocked(&["192.0.2.1:3478", "192.0.2.2:3478"]) > one);
     }
 }

@@ -4,11 +4,13 @@ mod allocation;
 mod filtering;
 mod insiders;
 mod mapping;
+mod udp;
 
 pub(super) use allocation::{Sample, allocation, parity, samples, traffic};
 pub(super) use filtering::filtering;
 pub(super) use insiders::Insiders;
 pub(super) use mapping::{mapping, overloaded, several_addresses, translated};
+pub(super) use udp::udp;
 
 use super::{Axis, Confidence, Finding};
 
