@@ -15,8 +15,11 @@ use crate::scope::Scope;
 /// How far out routers are looked for.
 pub(super) const MAX_HOPS: u8 = 3;
 
-/// An address of RFC 6598 is a carrier's, wherever it is seen, and a router knows its own.
+/// What a router says of its own outside address.
 const TELLING: u32 = 24;
+/// An address of RFC 6598 is a carrier's. But there are private networks and providers that use such ones
+/// elsewhere, too, and anybody can forge who lets a packet expire.
+const LIKELY: u32 = 14;
 /// A private address beyond our router may be a second NAT or only a second router, as many providers have
 /// them where no NAT is: a guess, and less than [`Confidence::ENOUGH`].
 const AMBIGUOUS: u32 = 5;
@@ -31,13 +34,13 @@ pub(super) fn carrier(profile: &NatProfile) -> Axis<bool> {
     }
     let hops = || profile.hops.iter().map(|&(_, by)| by);
     let ours = profile.local.map(|local| local.ip());
-    if ours.into_iter().chain(hops()).any(is_shared) {
-        return found(true, TELLING);
-    }
     match profile.router {
         Some(outside) if is_behind_another(outside) => return found(true, TELLING),
         Some(outside) if profile.public.contains(&outside) => return found(false, TELLING),
         _ => {}
+    }
+    if ours.into_iter().chain(hops()).any(is_shared) {
+        return found(true, LIKELY);
     }
     let mut beyond = profile.hops.iter().filter(|(hop, _)| *hop > 1);
     if beyond.clone().any(|&(_, by)| is_behind_another(by)) {
@@ -82,7 +85,8 @@ mod tests {
         assert_eq!(of(&[(1, "192.168.1.1"), (3, "198.51.100.7")], None), None, "the second says nothing");
         assert_eq!(of(&[], None), None);
         assert_eq!(of(&[(1, "192.168.1.1")], None), None);
-        assert_eq!(of(&[(1, "192.168.1.1"), (2, "100.64.0.1")], None), Some((true, true)));
+        assert_eq!(of(&[(1, "192.168.1.1"), (2, "100.64.0.1")], None), Some((true, false)));
+        assert_eq!(of(&[(2, "100.64.0.1")], Some("203.0.113.9")), Some((false, true)), "it should know");
         assert_eq!(of(&[(1, "192.168.1.1"), (2, "10.0.0.1")], None), Some((true, false)));
         assert_eq!(of(&[(1, "192.168.1.1"), (2, "198.51.100.7")], None), Some((false, false)));
         assert_eq!(of(&[], Some("100.80.1.2")), Some((true, true)));
@@ -95,7 +99,7 @@ mod tests {
     fn who_is_in_the_carriers_network_himself_knows() {
         let local = Some("100.100.1.2:5000".parse().expect("an address"));
         let found = carrier(&NatProfile { local, ..profile(&[], None) });
-        assert!(found.is_some_and(|finding| finding.value && finding.confidence.is_sure()));
+        assert!(found.is_some_and(|finding| finding.value && finding.confidence >= Confidence::ENOUGH));
     }
 
     #[test]

@@ -111,7 +111,11 @@ impl HairpinTest {
                 }
             }
         }
-        let confidence = Confidence::from_bits(loss.silence(silent));
+        // As sure as what makes it mean something.
+        let premise = [profile.mapping, profile.filtering].into_iter().flatten();
+        let premise = premise.filter(|finding| finding.value == Dependence::Endpoint);
+        let premise = premise.map(|finding| finding.confidence).max().unwrap_or(Confidence::NONE);
+        let confidence = Confidence::from_bits(loss.silence(silent)).min(premise);
         let can_tell = silent >= LEAST_SILENCE && self.can_tell(profile);
         can_tell.then_some(Finding { value: Hairpin::None, confidence })
     }

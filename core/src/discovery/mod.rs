@@ -140,6 +140,8 @@ pub struct Discovery {
     probes: Probes,
     profile: NatProfile,
     events: VecDeque<Event>,
+    /// When there may be something new to conclude, if nothing comes before.
+    next_judgement: Instant,
 }
 
 enum Phase {
@@ -164,6 +166,7 @@ impl Machine for Discovery {
         let is_ours = self.sockets.number(path.local).is_some();
         let Some(said) = read(probe, path, &message).filter(|_| is_ours) else { return Verdict::Consumed };
         probe.reply.get_or_insert(Reply { at: now, from: path.remote, mapped: said.mapped });
+        self.next_judgement = Instant::ZERO;
         let probe = *probe;
         match &mut self.phase {
             Phase::Passing(pass) => {
@@ -184,6 +187,7 @@ impl Machine for Discovery {
         match input {
             HostInput::Bound { id, result } => {
                 let Some(socket) = self.sockets.bound(id, result) else { return };
+                self.next_judgement = Instant::ZERO;
                 match &mut self.phase {
                     Phase::Passing(pass) => pass.bound(now, socket, &mut self.sockets),
                     Phase::Searching(search) => search.bound(now, socket),
@@ -235,6 +239,7 @@ impl Machine for Discovery {
                 Phase::Waiting | Phase::Over => return Output::Idle(None),
             };
             while let Some(want) = wants.pop_front() {
+                self.next_judgement = Instant::ZERO;
                 if let Some(sent) = send(now, want, &self.sockets, &mut self.probes, &mut self.rng, buf) {
                     return sent;
                 }
@@ -267,6 +272,7 @@ impl Discovery {
             probes: Probes::new(&mut rng),
             phase: Phase::Waiting,
             events: VecDeque::new(),
+            next_judgement: Instant::ZERO,
             profile: NatProfile { local: Some(local), ..NatProfile::default() },
             rng,
         }
@@ -305,8 +311,10 @@ impl Discovery {
         else {
             return;
         };
-        if !self.profile.hops.iter().any(|(known, _)| *known == hops) {
+        let is_new = !self.profile.hops.iter().any(|(known, _)| *known == hops);
+        if is_new && self.servers.contains(&path.remote) {
             self.profile.hops.push((hops, by));
+            self.next_judgement = Instant::ZERO;
         }
     }
 
@@ -314,11 +322,14 @@ impl Discovery {
     /// is more to do at once.
     fn go_on(&mut self, now: Instant) -> Option<Instant> {
         match &mut self.phase {
+            Phase::Passing(_) if now < self.next_judgement => Some(self.next_judgement),
             Phase::Passing(pass) => {
                 pass.judge(now, &self.probes, &self.sockets, &mut self.profile);
                 if !pass.is_over(now, &self.probes, &self.profile) {
                     let silence = pass.next_silence(now, &self.probes);
-                    return silence.into_iter().chain(pass.next_deadline()).min();
+                    let wake = silence.into_iter().chain(pass.next_deadline()).min()?;
+                    self.next_judgement = wake;
+                    return Some(wake);
                 }
                 self.events.push_back(Event::Known);
                 self.begin_search();

@@ -213,7 +213,7 @@ pub(in crate::discovery) fn parity(samples: &[Sample]) -> Axis<bool> {
     match (moved().count(), alike) {
         (0, _) => None,
         (all, alike) if all == alike => found(true, alike as u32),
-        _ => found(false, 24),
+        (all, alike) => found(false, 12 * (all - alike) as u32),
     }
 }
 

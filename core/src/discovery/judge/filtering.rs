@@ -21,11 +21,25 @@ const HEARD_AGAIN: u32 = 6;
 /// Fewer questions without an answer than this say nothing.
 const LEAST_SILENCE: u32 = 3;
 
+/// What the silence of a single server is worth at most: it may be one that never answers from elsewhere,
+/// though it says that it does.
+const ONE_SERVER: u32 = 18;
+
 /// What became of the questions of one kind.
 #[derive(Clone, Copy, Debug, Default)]
 struct Tally {
     heard: u32,
     silent: u32,
+    /// The servers that were silent, a bit for each.
+    servers: u16,
+}
+
+impl Tally {
+    /// What the silence is worth.
+    fn silence(self, loss: Loss) -> u32 {
+        let bits = loss.silence(self.silent);
+        if self.servers.count_ones() > 1 { bits } else { bits.min(ONE_SERVER) }
+    }
 }
 
 /// What the filter depends on, seen from all sockets but the one that punches.
@@ -55,11 +69,9 @@ pub(in crate::discovery) fn filtering(
                 let is_over = server.silent_from(probe).is_some_and(|over| over <= now);
                 let works = alternate.is_some_and(|alternate| is_heard(probes, alternate));
                 if is_over && works && !refuses(probes, probe.server, probe.ask) {
-                    *if probe.ask == Ask::OtherPort {
-                        &mut other_port.silent
-                    } else {
-                        &mut elsewhere.silent
-                    } += 1;
+                    let tally = if probe.ask == Ask::OtherPort { &mut other_port } else { &mut elsewhere };
+                    tally.silent += 1;
+                    tally.servers |= 1 << probe.server;
                 }
             }
         }
@@ -73,13 +85,13 @@ fn conclude(elsewhere: Tally, other_port: Tally, loss: Loss) -> Axis<Dependence>
         return found(Dependence::Endpoint, heard(elsewhere));
     }
     if other_port.heard > 0 {
-        let silence = loss.silence(elsewhere.silent);
+        let silence = elsewhere.silence(loss);
         // With a server that has one IP address only nobody can tell.
         let can_tell = elsewhere.silent >= LEAST_SILENCE;
         return can_tell.then(|| found(Dependence::Address, silence.min(heard(other_port)))).flatten();
     }
     let can_tell = other_port.silent >= LEAST_SILENCE;
-    can_tell.then(|| found(Dependence::AddressAndPort, loss.silence(other_port.silent))).flatten()
+    can_tell.then(|| found(Dependence::AddressAndPort, other_port.silence(loss))).flatten()
 }
 
 /// Whether anybody has had an answer from there to a direct question.
@@ -164,5 +176,43 @@ mod tests {
             let found = filtering(&probes, &[server], Loss::default(), at(100));
             assert_eq!(found.map(|finding| finding.value), expected, "the hole was made at {opened:?}");
         }
+    }
+
+    /// One that says that it answers from elsewhere, and whose provider lets nothing out from there.
+    #[test]
+    fn silence_of_a_single_server_is_never_sure() {
+        let mut rng = Rng::from_seed([1; 32]);
+        let mut probes = Probes::new(&mut rng);
+        let mut servers = [1, 2].map(|host| Server::new(([192, 0, 2, host], 3478).into()));
+        let [local, mapped] =
+            ["10.0.0.1:5000", "203.0.113.9:5000"].map(|text| text.parse().expect("an address"));
+        for server in &mut servers {
+            let other = Some(([198, 51, 100, 9], 3479).into());
+            let said = Said { mapped: Some(mapped), other, help: None };
+            server.learn(&said, Duration::from_millis(20), local);
+        }
+        let mut ask = |server: u8, ask, to, is_heard: bool| {
+            let reply = is_heard.then_some(Reply { at: at(20), from: to, mapped: Some(mapped) });
+            let probe = Probe { ask, socket: server, local, server, to, sent: at(0), reply };
+            probes.send(&mut rng, probe, &mut [0; 100]).expect("room");
+        };
+        for (number, server) in servers.iter().enumerate() {
+            ask(number as u8, Ask::Plain, server.other_port.expect("it has one"), true);
+            for _ in 0..20 {
+                ask(number as u8, Ask::Plain, server.address, true);
+            }
+        }
+        for server in 0..2 {
+            for _ in 0..15 {
+                ask(server, Ask::OtherPort, servers[usize::from(server)].address, false);
+            }
+        }
+        let sure = |servers: &[Server]| {
+            let loss = Loss::of(&probes, servers, at(1_000));
+            let found = filtering(&probes, servers, loss, at(1_000)).expect("so much silence");
+            assert_eq!(found.value, super::Dependence::AddressAndPort);
+            found.confidence.is_sure()
+        };
+        assert_eq!((sure(&servers[..1]), sure(&servers)), (false, true));
     }
 }

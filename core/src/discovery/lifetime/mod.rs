@@ -46,6 +46,12 @@ const HEARD: u32 = 24;
 /// How long the host may take to open the sockets of a round.
 const OPENING: Duration = Duration::from_secs(10);
 
+/// How long to wait after a round that has shown nothing, because the server was away or had no room.
+const REST: Duration = Duration::from_secs(30);
+
+/// How far apart silences of the same length begin: what disturbs one is over then.
+const APART: Duration = Duration::from_secs(2);
+
 const OPENING_TIMER: Key = TRIALS as Key;
 
 /// What a round is for.
@@ -77,6 +83,8 @@ pub(super) struct Search {
     has_learned: bool,
     /// What was sent in the rounds before may be forgotten.
     is_new_round: bool,
+    /// How long to wait before the next round begins.
+    rest: Duration,
     is_over: bool,
 }
 
@@ -126,6 +134,7 @@ impl Search {
             loss,
             has_learned: false,
             is_new_round: false,
+            rest: Duration::ZERO,
             is_over: false,
         };
         search.begin_round(sockets);
@@ -135,7 +144,9 @@ impl Search {
     /// A spare socket is open.
     pub(super) fn bound(&mut self, now: Instant, socket: u8) {
         if let Some(index) = self.trials.iter().position(|trial| trial.socket == socket) {
-            self.timers.set(index as Key, now);
+            let twins = matches!(self.aim, Aim::Confirming | Aim::Nudging);
+            let apart = if twins { APART * index as u32 } else { Duration::ZERO };
+            self.timers.set(index as Key, now + self.rest + apart);
         }
     }
 
@@ -239,6 +250,8 @@ impl Search {
 
     fn end_round(&mut self, sockets: &mut Sockets) {
         self.rounds += 1;
+        let has_shown = self.count(Outcome::Survived) + self.count(Outcome::Forgotten) > 0;
+        self.rest = if has_shown { Duration::ZERO } else { REST };
         match self.aim {
             Aim::Trying if self.count(Outcome::Survived) == 0 => return self.end(sockets),
             Aim::Trying => self.aim = Aim::Searching,
