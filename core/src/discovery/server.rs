@@ -78,9 +78,10 @@ impl Server {
 
     /// When the silence after `probe` begins to mean something. If the other address is that of another
     /// machine, the question goes to one of them, from there to the other, and the answer comes from that:
-    /// that is no longer than there and back to each.
+    /// that is no longer than there and back to each. Two addresses next to each other are of one machine.
     pub(super) fn silent_from(&self, probe: &Probe) -> Option<Instant> {
-        let detour = self.other_round_trip.filter(|_| probe.ask == Ask::OtherAddress);
+        let is_elsewhere = self.other.is_some_and(|other| !are_side_by_side(self.address.ip(), other.ip()));
+        let detour = self.other_round_trip.filter(|_| is_elsewhere && probe.ask == Ask::OtherAddress);
         Some(probe.sent + self.patience()? + detour.unwrap_or_default())
     }
 }
@@ -91,6 +92,14 @@ fn are_neighbours(one: IpAddr, other: IpAddr) -> bool {
     match (one, other) {
         (IpAddr::V6(one), IpAddr::V6(other)) => one.segments()[..4] == other.segments()[..4],
         _ => one == other,
+    }
+}
+
+/// Whether both are of one link, as far as addresses tell: the first 24 bits, in IPv6 64.
+fn are_side_by_side(one: IpAddr, other: IpAddr) -> bool {
+    match (one, other) {
+        (IpAddr::V4(one), IpAddr::V4(other)) => one.octets()[..3] == other.octets()[..3],
+        _ => are_neighbours(one, other),
     }
 }
 

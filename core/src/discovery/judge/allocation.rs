@@ -130,14 +130,16 @@ fn pattern(samples: &[Sample]) -> Axis<Allocation> {
     let (least, most) = (*ports.iter().min()?, *ports.iter().max()?);
     let (count, span) = (ports.len() as u32, (most - least) as u32 + 1);
     // Somewhat in order, too close together or all a multiple of the same apart: not random either.
-    if in_place.len() < ENOUGH || order > NOT_IN_ORDER || span < SMALLEST_BLOCK || step > 2 {
+    let is_few = in_place.len() < ENOUGH_FOR_DISORDER;
+    let is_somewhat_in_order = is_few && order > NOT_IN_ORDER;
+    if in_place.len() < ENOUGH || is_somewhat_in_order || span < SMALLEST_BLOCK || step > 2 {
         return None;
     }
     if most > i32::from(u16::MAX) && span <= LARGEST_BLOCK {
         // High ports and low ones, not in order: no block is like that.
         return None;
     }
-    let most_bits = if in_place.len() < ENOUGH_FOR_DISORDER { UNSURE } else { u32::MAX };
+    let most_bits = if is_few { UNSURE } else { u32::MAX };
     if span > LARGEST_BLOCK {
         return found(Allocation::Random, (4 * count).min(most_bits));
     }
