@@ -26,7 +26,6 @@ pub use address::{
 pub use fault::{Fault, Mishap};
 pub use gateway::GatewaySpec;
 pub use problem::Problem;
-#[cfg(feature = "cli")]
 pub(crate) use problem::instead;
 pub use shrink::shrink;
 
