@@ -58,6 +58,7 @@ pub mod discovery;
 pub mod hash;
 pub mod machine;
 pub mod portmap;
+pub mod punch;
 pub mod rng;
 mod scope;
 pub mod stun;

@@ -10,6 +10,7 @@ mod error;
 mod hand_over;
 mod help;
 mod ice;
+mod punch;
 mod text;
 mod turn;
 
@@ -25,6 +26,7 @@ pub use error::{AddressErrorCode, ErrorCode, UnknownAttributes};
 pub use hand_over::HandOver;
 pub use help::Help;
 pub use ice::{IceControlled, IceControlling, Priority, UseCandidate};
+pub use punch::{Mark, Proof};
 pub use text::{AlternateDomain, Realm, Software};
 pub use turn::{
     AccessToken, AdditionalAddressFamily, AddressFamily, Channel, ConnectionId, Data, DontFragment, EvenPort,
@@ -174,6 +176,8 @@ kinds! {
     MOBILITY_TICKET = 0x8030, "RFC 8016 §3.5";
     HELP = 0xCB00, "an attribute of our own";
     HAND_OVER = 0xCB01, "an attribute of our own, between two mediators";
+    PROOF = 0xCB02, "an attribute of our own, between two agents";
+    MARK = 0xCB03, "an attribute of our own, from an agent to its mediator";
 }
 
 /// Attributes that are one big-endian number.
