@@ -261,7 +261,9 @@ mod tests {
     #[test]
     fn nobody_is_sent_to_where_nobody_can_be() {
         let may = |text: &str, has_loopback| may_send(text.parse().expect("an address"), has_loopback);
-        for nowhere in ["0.0.0.0:1", "224.0.0.1:1", "255.255.255.255:1", "192.0.2.1:0", "[ff02::1]:1", "[::]:1"] {
+        for nowhere in
+            ["0.0.0.0:1", "224.0.0.1:1", "255.255.255.255:1", "192.0.2.1:0", "[ff02::1]:1", "[::]:1"]
+        {
             assert_eq!(may(nowhere, true), Err(Refused::Nowhere), "{nowhere}");
         }
         for own in ["127.0.0.1:1", "[::1]:1", "[::ffff:127.0.0.1]:1"] {

@@ -6,8 +6,8 @@ use core::net::SocketAddr;
 
 use super::Credentials;
 use crate::wire::stun::attr::{
-    ErrorCode, IceControlled, IceControlling, Kind, Priority, Proof, UnknownAttributes, UseCandidate, Username,
-    XorMappedAddress,
+    ErrorCode, IceControlled, IceControlling, Kind, Priority, Proof, UnknownAttributes, UseCandidate,
+    Username, XorMappedAddress,
 };
 use crate::wire::stun::{Class, Message, Method, NoRoom, TransactionId, Writer};
 
@@ -47,7 +47,12 @@ pub(super) struct Check {
 }
 
 impl Check {
-    pub(super) fn write(&self, username: &str, theirs: &Credentials, buf: &mut [u8]) -> Result<usize, NoRoom> {
+    pub(super) fn write(
+        &self,
+        username: &str,
+        theirs: &Credentials,
+        buf: &mut [u8],
+    ) -> Result<usize, NoRoom> {
         let (controlling, controlled) = match self.role {
             Role::Controlling => (Some(IceControlling(self.tie_breaker)), None),
             Role::Controlled => (None, Some(IceControlled(self.tie_breaker))),
@@ -141,7 +146,12 @@ pub(super) enum Reply {
 }
 
 impl Reply {
-    pub(super) fn write(self, id: TransactionId, ours: &Credentials, buf: &mut [u8]) -> Result<usize, NoRoom> {
+    pub(super) fn write(
+        self,
+        id: TransactionId,
+        ours: &Credentials,
+        buf: &mut [u8],
+    ) -> Result<usize, NoRoom> {
         let class = if matches!(self, Self::Success { .. }) { Class::Success } else { Class::Error };
         let writer = Writer::new(buf, class, Method::BINDING, id);
         let error = |code, reason| ErrorCode { code, reason };

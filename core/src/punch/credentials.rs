@@ -67,9 +67,8 @@ impl Credentials {
     pub fn derive(secret: &[u8; 32], session: &[u8]) -> (Self, Self) {
         let pseudorandom = mac(b"bradawl checks 1", &[secret]);
         let part = |label: &[u8]| mac(&pseudorandom, &[session, label, &[1]]);
-        let side = |ufrag: &[u8], pwd: &[u8]| {
-            Self::from_parts(text(&part(ufrag)[..8]), text(&part(pwd)[..24]))
-        };
+        let side =
+            |ufrag: &[u8], pwd: &[u8]| Self::from_parts(text(&part(ufrag)[..8]), text(&part(pwd)[..24]));
         (side(b"caller ufrag", b"caller pwd"), side(b"callee ufrag", b"callee pwd"))
     }
 

@@ -18,24 +18,35 @@
 //!    (RFC 7675).
 
 mod agent;
+mod birthday;
 mod budget;
 mod candidate;
 mod check;
+mod choose;
 mod credentials;
+mod extra;
 mod keep;
+mod listen;
 mod nat;
 mod pair;
 mod pairs;
 mod plan;
 mod schedule;
 mod session;
-mod text;
+mod tactics;
+mod volley;
 
-pub use agent::Agent;
+pub use agent::{Agent, MAX_BASES, MAX_CANDIDATES};
+pub use budget::{CHECKS_IN_WINDOW, CHECKS_UNANSWERED, GUESS_INTERVAL, MAX_ADDRESSES, WINDOW};
 pub use candidate::{Candidate, Kind, Refused, TcpKind};
 pub use check::Role;
 pub use credentials::Credentials;
+pub use extra::{MAX_EXTRA, SOCKET_IDS};
 pub use nat::{Nat, Shape};
+pub use pairs::MAX_PAIRS;
+pub use plan::MAX_BIRTHDAY;
 pub use session::{
     Config, Counters, Event, Failure, Hint, Loss, Observers, Party, Remote, Selected, Strategy,
 };
+pub use tactics::MAX_BRACKET;
+pub use volley::{MAX_ROUNDS, MAX_VOLLEY};

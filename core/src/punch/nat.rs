@@ -83,15 +83,25 @@ impl Nat {
         match (self.mapping, self.allocation) {
             (None, _) => Shape::Unknown,
             // Who keeps the port shows the same one to nearly everybody.
-            (Some(Dependence::Endpoint), _) | (_, Some(Allocation::Preserving { .. })) => match self.filtering {
-                Some(Dependence::Endpoint) => Shape::Reachable,
-                Some(Dependence::Address) => Shape::Restricted,
-                Some(Dependence::AddressAndPort) | None => Shape::PortRestricted,
-            },
+            (Some(Dependence::Endpoint), _) | (_, Some(Allocation::Preserving { .. })) => {
+                match self.filtering {
+                    Some(Dependence::Endpoint) => Shape::Reachable,
+                    Some(Dependence::Address) => Shape::Restricted,
+                    Some(Dependence::AddressAndPort) | None => Shape::PortRestricted,
+                }
+            }
             (Some(_), Some(Allocation::Sequential { step })) => Shape::Sequential { step },
             (Some(_), Some(Allocation::Block { first, last })) => Shape::Block { first, last },
             (Some(_), Some(Allocation::Random) | None) => Shape::Random,
         }
+    }
+}
+
+impl Nat {
+    /// Whether it depends on the other side which port is seen, and that is nearly always the inside one.
+    pub(super) fn keeps_ports(&self) -> bool {
+        self.mapping.is_some_and(|mapping| mapping != Dependence::Endpoint)
+            && matches!(self.allocation, Some(Allocation::Preserving { .. }))
     }
 }
 

@@ -1,0 +1,148 @@
+//! Which pair is used (RFC 8445 §8).
+//!
+//! Between our own: the side in control uses the first pair that is proven, gives that choice a number and
+//! says it with the next check, which also carries the proof; the other side follows the highest number it
+//! has heard. Until it has heard one it uses whatever works, so both can send as soon as they know. When a
+//! better pair is proven later, it gets the next number.
+//!
+//! Toward a foreign agent: the first pair that works is nominated, once (RFC 8445 §8.1.1); used when that
+//! is answered.
+
+use super::agent::{Agent, Phase};
+use super::keep::{self, Keep};
+use super::pair::Pair;
+use super::pairs::Slot;
+use super::schedule::Rhythm;
+use super::{Event, Kind, Party, Role, Selected};
+use crate::time::{Duration, Instant};
+
+/// How many checks a better pair than the one in use still gets.
+const CHECKS_FOR_BETTER: u16 = 7;
+
+impl Agent {
+    /// A pair leads both ways. `by_token`: the other side has shown what our answer told it.
+    pub(super) fn prove(&mut self, now: Instant, slot: Slot, round_trip: Option<Duration>, by_token: bool) {
+        let (is_kin, has_path) = (self.is_kin(), self.selected_slot.is_some());
+        let Some(pair) = self.pairs.pair_mut(slot) else { return };
+        pair.round_trip = round_trip.or(pair.round_trip);
+        if pair.works {
+            return;
+        }
+        pair.works = true;
+        pair.is_frozen = false;
+        // The other side may not know yet, and our token tells it at once. Once there is a path, it is for
+        // the side in control to say more.
+        if is_kin && !by_token && !has_path {
+            self.confirm(now, slot);
+        }
+    }
+
+    /// Checks a pair that works until that was answered.
+    fn confirm(&mut self, now: Instant, slot: Slot) {
+        let Some(pair) = self.pairs.pair_mut(slot) else { return };
+        pair.is_confirming = true;
+        pair.begin(now, Rhythm::Open);
+        self.check_at(slot, now);
+    }
+
+    /// Whether there is any use in another check of this pair.
+    pub(super) fn is_wanted(&self, slot: Slot) -> bool {
+        let (Phase::Active, Some(pair)) = (self.phase, self.pairs.pair(slot)) else { return false };
+        if pair.works {
+            return pair.is_confirming;
+        }
+        let Some(used) = self.selected_slot.and_then(|used| self.pairs.pair(used)) else { return true };
+        match (self.is_kin(), self.role) {
+            (true, Role::Controlled) => false,
+            (true, Role::Controlling) => {
+                pair.priority(self.role) > used.priority(self.role) && pair.step() < CHECKS_FOR_BETTER
+            }
+            // A foreign agent may yet nominate another one (RFC 8445 §8.1.1).
+            (false, _) => pair.is_heard && pair.step() < CHECKS_FOR_BETTER,
+        }
+    }
+
+    pub(super) fn choose(&mut self, now: Instant) {
+        match self.role {
+            Role::Controlling => self.decide(now),
+            Role::Controlled => self.follow(now),
+        }
+    }
+
+    fn decide(&mut self, now: Instant) {
+        let Some(best) = self.best(|pair| pair.works) else { return };
+        let is_better = |used: Slot| {
+            let priority = |slot| self.pairs.pair(slot).map(|pair| pair.priority(Role::Controlling));
+            priority(best) > priority(used)
+        };
+        if self.is_kin() {
+            if self.selected_slot.is_some_and(|used| !is_better(used)) {
+                return;
+            }
+            self.nomination += 1;
+            let number = self.nomination;
+            if let Some(pair) = self.pairs.pair_mut(best) {
+                pair.nomination = number;
+            }
+            self.confirm(now, best);
+            self.select(now, best);
+        } else if self.selected_slot.is_none() && self.best(|pair| pair.is_nominated).is_none() {
+            if let Some(pair) = self.pairs.pair_mut(best) {
+                pair.is_nominated = true;
+            }
+            self.confirm(now, best);
+        }
+    }
+
+    /// A foreign agent has answered a check that nominated.
+    pub(super) fn confirm_choice(&mut self, now: Instant, slot: Slot) {
+        if self.role == Role::Controlling && self.selected_slot.is_none() {
+            self.select(now, slot);
+        }
+    }
+
+    fn follow(&mut self, now: Instant) {
+        let highest = self.nomination;
+        let chosen = match highest {
+            0 => self.best(|pair| pair.works && pair.is_nominated),
+            // If it is not proven here yet, what is in use stays until it is.
+            _ => self.best(|pair| pair.works && pair.nomination == highest),
+        };
+        let Some(chosen) = chosen.filter(|&chosen| Some(chosen) != self.selected_slot) else { return };
+        let is_provisional = highest == 0 && self.is_kin() && self.selected_slot.is_some();
+        if !is_provisional {
+            self.select(now, chosen);
+        }
+    }
+
+    fn best(&self, is_fit: impl Fn(&Pair) -> bool) -> Option<Slot> {
+        let fit = self.pairs.iter().filter(|(_, pair)| is_fit(pair));
+        // Of equals the first one, whatever the order of a map would be.
+        fit.max_by_key(|(slot, pair)| (pair.priority(self.role), core::cmp::Reverse(*slot)))
+            .map(|(slot, _)| slot)
+    }
+
+    fn select(&mut self, now: Instant, slot: Slot) {
+        let Some(pair) = self.pairs.pair(slot) else { return };
+        let seen =
+            self.bases.iter().find(|base| base.local == pair.path.local).and_then(|base| base.seen.first());
+        let selected = Selected {
+            path: pair.path,
+            local: seen.map_or(Kind::Host, |(_, kind)| *kind),
+            remote: pair.remote.kind,
+            strategy: pair.strategy,
+            round_trip: pair.round_trip,
+            elapsed: now.since(self.began),
+            packets: self.packets_of_attempt(),
+        };
+        let is_kin = self.remote.as_ref().is_some_and(|remote| remote.party == Party::Kin);
+        let interval = keep::interval(self.config.nat.lifetime, self.config.keepalive);
+        self.selected = Some(selected);
+        self.selected_slot = Some(slot);
+        self.previous = None;
+        self.keep = Some(Keep::new(now, interval, is_kin));
+        self.set_keep_timer(now);
+        self.settle_tactics(now, selected.path.local);
+        self.events.push_back(Event::Selected(selected));
+    }
+}

@@ -1,0 +1,336 @@
+//! What comes in: checks, answers and data (RFC 8445 §7.2.5, §7.3).
+//!
+//! Nothing changes before a seal is found to hold.
+
+use core::hash::BuildHasher as _;
+use core::net::SocketAddr;
+
+use super::agent::{Agent, Phase, Place};
+use super::check::{Answer, Asked, Bad, Reply, names};
+use super::pair::{End, Pair};
+use super::pairs::Slot;
+use super::schedule::Rhythm;
+use super::{Event, Kind, Party, Role, Strategy};
+use crate::machine::{Path, Verdict};
+use crate::time::Instant;
+use crate::wire::demux::Protocol;
+use crate::wire::stun::attr::{ErrorCode, Proof, Username};
+use crate::wire::stun::{Class, Message, Method};
+
+/// How many addresses are learned from checks at most: two NATs that show another port to each packet lead
+/// whoever follows on an endless chase.
+const MAX_LEARNED: u8 = 10;
+/// How many checks are remembered that come before we know who the other side is (RFC 8445 §6.1.1).
+const MAX_EARLY: usize = 16;
+
+/// A check that came before we knew who the other side is. It was answered.
+pub(super) struct Early {
+    path: Path,
+    sender: alloc::vec::Vec<u8>,
+    asked: Asked,
+}
+
+impl Agent {
+    pub(super) fn listen(&mut self, now: Instant, path: Path, bytes: &[u8]) -> Verdict {
+        if Protocol::of(bytes) != Some(Protocol::Stun) {
+            return self.deliver(now, path, bytes);
+        }
+        let Ok(message) = Message::parse(bytes) else { return self.deliver(now, path, bytes) };
+        if matches!(self.phase, Phase::Failed | Phase::Closed) || message.method() != Method::BINDING {
+            return Verdict::Unclaimed;
+        }
+        match message.class() {
+            Class::Request => self.asked(now, path, &message),
+            Class::Success | Class::Error => self.answered(now, path, &message),
+            // A keepalive of a foreign agent: it has done what it is for.
+            Class::Indication if self.pairs.at(path).is_some() => Verdict::Consumed,
+            Class::Indication => Verdict::Unclaimed,
+        }
+    }
+
+    /// Data, if it came by a path that has proved to lead to the other side.
+    fn deliver(&mut self, now: Instant, path: Path, bytes: &[u8]) -> Verdict {
+        let is_selected = self.selected.is_some_and(|selected| selected.path == path);
+        if is_selected && let Some(keep) = &mut self.keep {
+            keep.hears(now);
+        }
+        let is_proven =
+            || self.pairs.at(path).and_then(|slot| self.pairs.pair(slot)).is_some_and(|pair| pair.works);
+        match is_selected || is_proven() {
+            true => Verdict::Deliver { from: path.remote, body: 0..bytes.len() },
+            false => Verdict::Unclaimed,
+        }
+    }
+
+    // --- checks of the other side -----------------------------------------------------------------
+
+    fn asked(&mut self, now: Instant, path: Path, message: &Message<'_>) -> Verdict {
+        let Ok(Some(Username(username))) = message.find::<Username<'_>>() else { return Verdict::Unclaimed };
+        let Some(sender) = names(username, self.ours.ufrag()) else {
+            return self.asked_before(path, message);
+        };
+        let theirs = self.remote.as_ref().map(|remote| remote.credentials.ufrag());
+        let asked = match Asked::read(message, &self.ours, theirs) {
+            Ok(asked) => asked,
+            Err(bad) => {
+                self.turn_down(path, message, bad);
+                return Verdict::Consumed;
+            }
+        };
+        if self.seen.is_replay(asked.id, path) {
+            self.counters.unproven += 1;
+            return Verdict::Consumed;
+        }
+        self.counters.asked += 1;
+        if !self.settle_roles(&asked) {
+            self.answer(path, asked.id, Reply::RoleConflict, false);
+            return Verdict::Consumed;
+        }
+        let proof = asked.proof.map(|_| Proof { nomination: 0, token: self.token(path) });
+        self.answer(path, asked.id, Reply::Success { mapped: path.remote, proof }, false);
+        if self.remote.is_none() {
+            if self.early.len() < MAX_EARLY {
+                self.early.push(Early { path, sender: sender.into(), asked });
+            }
+            return Verdict::Consumed;
+        }
+        self.heard(now, path, &asked);
+        Verdict::Consumed
+    }
+
+    /// The other side may not know yet that we have restarted: its checks keep the old path alive.
+    fn asked_before(&mut self, path: Path, message: &Message<'_>) -> Verdict {
+        let Some(previous) = &self.previous else { return Verdict::Unclaimed };
+        let Ok(asked) = Asked::read(message, previous, None) else { return Verdict::Unclaimed };
+        self.answer(path, asked.id, Reply::Success { mapped: path.remote, proof: None }, true);
+        Verdict::Consumed
+    }
+
+    fn turn_down(&mut self, path: Path, message: &Message<'_>, bad: Bad) {
+        let reply = match bad {
+            // Who cannot seal gets no answer: it would be a service for whoever spoofs addresses.
+            Bad::Unproven | Bad::Stranger => {
+                self.counters.unproven += 1;
+                return;
+            }
+            Bad::Unknown(kind) => Reply::Unknown(kind),
+            Bad::Incomplete => Reply::BadRequest,
+        };
+        self.answer(path, message.transaction_id(), reply, false);
+    }
+
+    /// Two that think the same: the greater number stays in control (RFC 8445 §7.3.1.1). False if the other
+    /// one has to give in.
+    fn settle_roles(&mut self, asked: &Asked) -> bool {
+        let Some((theirs, number)) = asked.role.filter(|(theirs, _)| *theirs == self.role) else {
+            return true;
+        };
+        let we_stay_in_control = self.tie_breaker >= number;
+        if we_stay_in_control == (theirs == Role::Controlling) {
+            return false;
+        }
+        self.switch_role();
+        true
+    }
+
+    fn switch_role(&mut self) {
+        self.role = self.role.other();
+        self.nomination = 0;
+        for (_, pair) in self.pairs.iter_mut() {
+            (pair.nomination, pair.is_nominated) = (0, false);
+        }
+        self.events.push_back(Event::RoleChanged(self.role));
+    }
+
+    pub(super) fn take_early(&mut self, now: Instant, early: Early) {
+        let theirs = self.remote.as_ref().map(|remote| remote.credentials.ufrag());
+        if theirs.is_some_and(|theirs| theirs.as_bytes() == early.sender) {
+            self.heard(now, early.path, &early.asked);
+        }
+    }
+
+    /// A check that is what it says came in on `path`.
+    fn heard(&mut self, now: Instant, path: Path, asked: &Asked) {
+        self.budget.answered(path.remote);
+        let Some(slot) = self.pairs.at(path).or_else(|| self.learn(path, asked.priority)) else { return };
+        let (role, token) = (self.role, self.token(path));
+        let Some(pair) = self.pairs.pair_mut(slot) else { return };
+        pair.is_heard = true;
+        let mut shows_our_token = false;
+        if let Some(proof) = asked.proof {
+            shows_our_token = proof.token == token;
+            if role == Role::Controlled && proof.nomination > 0 {
+                pair.nomination = proof.nomination;
+                self.nomination = self.nomination.max(proof.nomination);
+            }
+        }
+        if role == Role::Controlled && asked.use_candidate {
+            pair.is_nominated = true;
+        }
+        if shows_our_token {
+            // It has got an answer of ours, so it knows already, and needs no check from us.
+            pair.is_confirming = false;
+            self.prove(now, slot, None, true);
+        }
+        self.keep_proven(now, slot);
+        let Some(pair) = self.pairs.pair_mut(slot) else { return };
+        if !pair.works {
+            let due = pair.trigger(now);
+            if self.is_wanted(slot) {
+                self.check_at(slot, due);
+            }
+        }
+        self.choose(now);
+    }
+
+    /// The other side is somewhere nobody has named (RFC 8445 §7.3.1.3).
+    fn learn(&mut self, path: Path, priority: u32) -> Option<Slot> {
+        let is_strategic = self.tactics.extras.has(path.local);
+        if self.learned == MAX_LEARNED && !is_strategic {
+            return None;
+        }
+        self.learned = self.learned.saturating_add(1);
+        let remote = End { kind: Kind::PeerReflexive, priority };
+        let strategy = match () {
+            () if is_strategic => self.pairs_of(path.local).unwrap_or(Strategy::PeerReflexive),
+            () if self.tactics.is_probed(path.local, path.remote) => Strategy::Birthday,
+            () => Strategy::PeerReflexive,
+        };
+        let pair = Pair::new(path, strategy, self.base_end(path.local), remote, Rhythm::Open);
+        self.events.push_back(Event::Learned(path.remote));
+        Some(self.pairs.add(pair))
+    }
+
+    /// How the pairs of a socket are meant to be won.
+    fn pairs_of(&self, local: SocketAddr) -> Option<Strategy> {
+        self.pairs.iter().find(|(_, pair)| pair.path.local == local).map(|(_, pair)| pair.strategy)
+    }
+
+    /// What whoever gets our answers on this path has to show.
+    fn token(&self, path: Path) -> u64 {
+        self.tokens.hash_one((path.local, path.remote)).max(1)
+    }
+
+    // --- answers to checks of ours ----------------------------------------------------------------
+
+    fn answered(&mut self, now: Instant, path: Path, message: &Message<'_>) -> Verdict {
+        let Some(remote) = &self.remote else { return Verdict::Unclaimed };
+        let Some(slot) = self.pairs.at(path) else { return self.answered_elsewhere(now, path, message) };
+        let Some(pair) = self.pairs.pair_mut(slot) else { return Verdict::Unclaimed };
+        let id = message.transaction_id();
+        let is_probe = self.tactics.is_answer(path, id);
+        // Looked at before it is taken: a forged answer must not use up the real one.
+        if !is_probe && !pair.is_under_way(id) {
+            return Verdict::Unclaimed;
+        }
+        let Some(answer) = Answer::read(message, &remote.credentials) else {
+            self.counters.unproven += 1;
+            return Verdict::Consumed;
+        };
+        let Some(sent) = pair.answered(id) else {
+            if let (true, Answer::Success { proof, .. }) = (is_probe, answer) {
+                pair.token = proof.map_or(pair.token, |proof| proof.token);
+                self.budget.answered(path.remote);
+                self.prove(now, slot, None, false);
+                self.choose(now);
+            }
+            return Verdict::Consumed;
+        };
+        self.budget.answered(path.remote);
+        match answer {
+            // One that is about an older role of ours is settled already.
+            Answer::Error(ErrorCode::ROLE_CONFLICT) if sent.role == self.role => {
+                self.switch_role();
+                self.tie_breaker = self.rng.u64();
+                self.check_at(slot, now);
+            }
+            Answer::Error(_) => self.counters.stray += 1,
+            Answer::Success { mapped, proof } => {
+                pair.token = proof.map_or(pair.token, |proof| proof.token);
+                if sent.is_confirming {
+                    pair.is_confirming = false;
+                }
+                self.note_mapped(path.local, mapped);
+                let is_foreign_choice = sent.is_nominating && remote_is_foreign(self);
+                self.prove(now, slot, Some(now.since(sent.at)), false);
+                self.keep_proven(now, slot);
+                if is_foreign_choice {
+                    self.confirm_choice(now, slot);
+                }
+                self.thaw(now, slot);
+                self.choose(now);
+            }
+        }
+        Verdict::Consumed
+    }
+
+    /// An answer to a check that nothing was kept of, or of an observer.
+    fn answered_elsewhere(&mut self, now: Instant, path: Path, message: &Message<'_>) -> Verdict {
+        let id = message.transaction_id();
+        if self.tactics.is_answer(path, id) {
+            let Some(remote) = &self.remote else { return Verdict::Unclaimed };
+            let Some(Answer::Success { proof, .. }) = Answer::read(message, &remote.credentials) else {
+                self.counters.unproven += 1;
+                return Verdict::Consumed;
+            };
+            self.budget.answered(path.remote);
+            let end = End {
+                kind: Kind::PeerReflexive,
+                priority: super::candidate::priority(Kind::PeerReflexive, u16::MAX),
+            };
+            let mut pair = Pair::new(path, Strategy::Birthday, self.base_end(path.local), end, Rhythm::Open);
+            pair.token = proof.map_or(0, |proof| proof.token);
+            let slot = self.pairs.add(pair);
+            self.events.push_back(Event::Learned(path.remote));
+            self.prove(now, slot, None, false);
+            self.choose(now);
+            return Verdict::Consumed;
+        }
+        if self.observed(now, path, message) { Verdict::Consumed } else { Verdict::Unclaimed }
+    }
+
+    /// The other side sees us where nobody has seen us before (RFC 8445 §7.2.5.3.1).
+    fn note_mapped(&mut self, local: SocketAddr, mapped: SocketAddr) {
+        const MAX_SEEN: usize = 8;
+        let Some(base) = self.bases.iter_mut().find(|base| base.local == local) else { return };
+        let is_known = mapped == local || base.seen.iter().any(|(seen, _)| *seen == mapped);
+        if !is_known && base.seen.len() < MAX_SEEN {
+            base.seen.push((mapped, Kind::PeerReflexive));
+        }
+    }
+
+    /// What its like waited for has happened (RFC 8445 §7.2.5.3.3).
+    fn thaw(&mut self, now: Instant, slot: Slot) {
+        let Some(foundation) = self.pairs.pair(slot).map(|pair| pair.foundation) else { return };
+        let mut thawed = alloc::vec::Vec::new();
+        for (slot, pair) in
+            self.pairs.iter_mut().filter(|(_, pair)| pair.is_frozen && pair.foundation == foundation)
+        {
+            pair.is_frozen = false;
+            pair.begin(now, pair.rhythm);
+            thawed.push(slot);
+        }
+        for slot in thawed {
+            self.check_at(slot, now);
+        }
+    }
+
+    pub(super) fn keep_proven(&mut self, now: Instant, slot: Slot) {
+        if self.selected_slot == Some(slot)
+            && let Some(keep) = &mut self.keep
+        {
+            let jitter = self.rng.u64() as u8;
+            keep.is_proven(now, jitter);
+            self.set_keep_timer(now);
+        }
+    }
+
+    /// A place of the other side's, paired with the base that talks to it.
+    pub(super) fn place(&self, address: SocketAddr) -> Option<&Place> {
+        self.remotes.iter().find(|place| place.address == address)
+    }
+}
+
+fn remote_is_foreign(agent: &Agent) -> bool {
+    agent.remote.as_ref().is_some_and(|remote| remote.party != Party::Kin)
+}

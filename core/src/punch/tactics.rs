@@ -1,0 +1,483 @@
+//! What the plan adds to plain punching, carried out.
+//!
+//! Strategies differ in sockets, addresses and times only. Each is a small plain value that says what is
+//! due (`birthday.rs`, `volley.rs`, [`Brackets`] here); this is where that becomes sockets, checks and
+//! requests to the mediator.
+
+use alloc::collections::VecDeque;
+use core::net::{IpAddr, SocketAddr};
+
+use super::agent::Agent;
+use super::birthday::{Openers, Probes};
+use super::extra::{Extra, Extras, Purpose};
+use super::pair::{End, Pair};
+use super::pairs::Slot;
+use super::plan::{Move, moves};
+use super::schedule::Rhythm;
+use super::volley::{Step, Volley, wrap};
+use super::{Event, Hint, Kind, Refused, Strategy, candidate};
+use crate::discovery::Dependence;
+use crate::machine::{BindError, Path, SocketId, Transport};
+use crate::scope::Scope;
+use crate::time::{Duration, Instant};
+use crate::wire::stun::attr::{Mark, Username, XorMappedAddress};
+use crate::wire::stun::{Class, Message, Method, TransactionId, Writer};
+
+/// How many ports of a bracket are checked at most.
+pub const MAX_BRACKET: usize = 24;
+/// How many brackets an attempt has, and when each begins.
+const BRACKETS: [u64; 4] = [0, 250, 600, 1_300];
+/// A bracket's three packets are sent once more after this.
+const AGAIN: Duration = Duration::from_millis(20);
+/// Requests of volleys have these rounds, lest they be taken for brackets.
+const VOLLEY_ROUNDS: u16 = 0x8000;
+/// How many requests to observers may still be answered.
+const MAX_ASKED: usize = 8;
+
+pub(super) struct Tactics {
+    pub(super) extras: Extras,
+    brackets: Option<Brackets>,
+    openers: Option<Openers>,
+    probes: Option<Probes>,
+    volley: Option<Volley>,
+    errands: VecDeque<(Instant, Errand)>,
+    /// What the scouts have asked.
+    asked: VecDeque<(TransactionId, u16)>,
+    has_begun: bool,
+}
+
+/// From which fresh sockets the port of a check can be told.
+struct Brackets {
+    began: Instant,
+    round: u16,
+}
+
+impl Brackets {
+    fn next(&self) -> Option<Instant> {
+        let &offset = BRACKETS.get(usize::from(self.round))?;
+        Some(self.began + Duration::from_millis(offset))
+    }
+}
+
+/// One packet that leaves at its time, in its order.
+#[derive(Clone, Copy, Debug)]
+enum Errand {
+    Mark { path: Path, mark: Mark, is_scout: bool },
+    Check { slot: Slot },
+}
+
+impl Tactics {
+    pub(super) fn new(first: SocketId) -> Self {
+        Self {
+            extras: Extras::new(first),
+            brackets: None,
+            openers: None,
+            probes: None,
+            volley: None,
+            errands: VecDeque::new(),
+            asked: VecDeque::new(),
+            has_begun: false,
+        }
+    }
+
+    pub(super) fn next(&self) -> Option<Instant> {
+        let times = [
+            self.brackets.as_ref().and_then(Brackets::next),
+            self.openers.as_ref().and_then(Openers::next),
+            self.probes.as_ref().and_then(Probes::next),
+            self.volley.as_ref().and_then(Volley::next),
+            self.errands.front().map(|(at, _)| *at),
+        ];
+        times.into_iter().flatten().min()
+    }
+
+    /// Puts an errand behind all that are due no later.
+    fn run(&mut self, at: Instant, errand: Errand) {
+        let place = self.errands.partition_point(|(earlier, _)| *earlier <= at);
+        self.errands.insert(place, (at, errand));
+    }
+
+    pub(super) fn is_answer(&self, path: Path, id: TransactionId) -> bool {
+        self.probes
+            .as_ref()
+            .is_some_and(|probes| probes.base == path.local && probes.is_answer(path.remote, id))
+    }
+
+    pub(super) fn is_probed(&self, local: SocketAddr, remote: SocketAddr) -> bool {
+        self.probes.as_ref().is_some_and(|probes| probes.base == local && probes.ip() == remote.ip())
+    }
+}
+
+impl Agent {
+    /// Does what the plan says, as soon as it is known where the other side is.
+    pub(super) fn begin_tactics(&mut self, now: Instant) {
+        let (Some(remote), false) = (&self.remote, self.tactics.has_begun) else { return };
+        let remote_nat = remote.nat;
+        if !self.is_kin() || self.target().is_none() {
+            return;
+        }
+        self.tactics.has_begun = true;
+        let local_nat = self.config.nat;
+        for step in moves(&local_nat, &remote_nat) {
+            self.begin_move(now, step);
+        }
+        self.set_tactics_timer(now);
+    }
+
+    fn begin_move(&mut self, now: Instant, step: Move) {
+        let Some((base, target)) = self.target() else { return };
+        let has_observers = self.observers(target.is_ipv4()).is_some();
+        match step {
+            Move::Guess => self.guess(now),
+            Move::Bracket if has_observers => self.tactics.brackets = Some(Brackets { began: now, round: 0 }),
+            Move::Volley { step } if has_observers => {
+                self.tactics.volley = Some(Volley::new(now, step, self.config.nat.traffic));
+            }
+            Move::Bracket | Move::Volley { .. } => {}
+            Move::Open { sockets } => self.tactics.openers = Some(Openers::new(now, sockets)),
+            Move::Probe { first, last, probes } => {
+                let ports = (first, last);
+                let probes = Probes::new(now, base, target.ip(), ports, probes, &mut self.rng);
+                self.tactics.probes = Some(probes);
+            }
+        }
+    }
+
+    /// There is a path, or none is looked for: nothing else is begun, and what is open is closed but `used`.
+    pub(super) fn settle_tactics(&mut self, now: Instant, used: SocketAddr) {
+        let tactics = &mut self.tactics;
+        (tactics.brackets, tactics.openers, tactics.volley) = (None, None, None);
+        tactics.probes = None;
+        tactics.errands.clear();
+        tactics.asked.clear();
+        let closed = tactics.extras.close(|extra| extra.local != Some(used));
+        self.forget_sockets(&closed);
+        self.set_tactics_timer(now);
+    }
+
+    pub(super) fn stop_tactics(&mut self, now: Instant) {
+        self.settle_tactics(now, SocketAddr::from(([0, 0, 0, 0], 0)));
+        self.tactics.has_begun = false;
+    }
+
+    fn forget_sockets(&mut self, closed: &[SocketAddr]) {
+        if closed.is_empty() {
+            return;
+        }
+        let gone = self.pairs.iter().filter(|(_, pair)| closed.contains(&pair.path.local));
+        let gone: alloc::vec::Vec<Slot> = gone.map(|(slot, _)| slot).collect();
+        for slot in gone {
+            self.forget_pair(slot);
+        }
+    }
+
+    /// Where the other side's NAT is, and which socket of ours it knows.
+    fn target(&self) -> Option<(SocketAddr, SocketAddr)> {
+        let is_world = |address: SocketAddr| Scope::of(address.ip()) >= Scope::Shared;
+        let seen = self.remotes.iter().find(|place| place.end.kind == Kind::ServerReflexive);
+        let open =
+            || self.remotes.iter().find(|place| place.end.kind == Kind::Host && is_world(place.address));
+        let target = seen.or_else(open).filter(|place| place.transport == Transport::Udp)?.address;
+        let same_family = |local: SocketAddr| local.is_ipv4() == target.is_ipv4();
+        let bases = self.bases.iter().filter(|base| same_family(base.local));
+        let base = bases.clone().find(|base| !base.seen.is_empty()).or(bases.clone().next())?;
+        Some((base.local, target))
+    }
+
+    /// Two endpoints of the mediator. A mapping that depends on the address alone wants two addresses.
+    fn observers(&self, is_ipv4: bool) -> Option<[SocketAddr; 2]> {
+        let observers = self.config.observers.as_ref()?;
+        let mut endpoints = observers.endpoints.iter().filter(|endpoint| endpoint.is_ipv4() == is_ipv4);
+        let first = *endpoints.next()?;
+        let wants_address = self.config.nat.mapping != Some(Dependence::AddressAndPort);
+        let second = endpoints.find(|second| !wants_address || second.ip() != first.ip())?;
+        Some([first, *second])
+    }
+
+    // --- what is due ------------------------------------------------------------------------------
+
+    pub(super) fn fire_tactics(&mut self, now: Instant, buf: &mut [u8]) -> Option<(Path, usize)> {
+        if let Some(brackets) = &mut self.tactics.brackets
+            && brackets.next().is_some_and(|next| next <= now)
+        {
+            brackets.round += 1;
+            let round = brackets.round;
+            self.open(Purpose::Bracket { round });
+        }
+        if self.tactics.openers.as_mut().is_some_and(|openers| openers.due(now)) {
+            self.open(Purpose::Opener);
+        }
+        if let Some(step) = self.tactics.volley.as_mut().and_then(|volley| volley.due(now)) {
+            self.step_volley(now, step);
+        }
+        if let Some(probes) = &mut self.tactics.probes
+            && let Some((to, id)) = probes.due(now)
+        {
+            let base = probes.base;
+            let len = self.write_probe(id, base, buf)?;
+            return Some((Path::udp(base, to), len));
+        }
+        None
+    }
+
+    fn open(&mut self, purpose: Purpose) {
+        if let Some((base, _)) = self.target()
+            && self.tactics.extras.open(purpose, base.ip())
+        {
+            self.counters.sockets += 1;
+        }
+    }
+
+    /// A socket that was asked for is open, or is not to be had.
+    pub(super) fn bound(&mut self, now: Instant, id: SocketId, result: Result<SocketAddr, BindError>) {
+        let Some(Extra { purpose, local: Some(local), .. }) = self.tactics.extras.bound(id, result) else {
+            return;
+        };
+        let Some((_, target)) = self.target() else { return };
+        match purpose {
+            Purpose::Bracket { round } => self.bracket(now, local, target, round),
+            Purpose::Opener => {
+                let slot = self.add_extra_pair(now, local, target, Strategy::Birthday, Rhythm::Once);
+                self.tactics.run(now, Errand::Check { slot });
+            }
+            Purpose::Scout | Purpose::Volley => {}
+        }
+        self.set_tactics_timer(now);
+    }
+
+    /// The next packet of a strategy that has its place in an order.
+    pub(super) fn next_errand(&mut self, now: Instant, buf: &mut [u8]) -> Option<(Path, usize)> {
+        loop {
+            let &(at, errand) = self.tactics.errands.front()?;
+            if at > now {
+                return None;
+            }
+            self.tactics.errands.pop_front();
+            let sent = match errand {
+                Errand::Check { slot } => self.check(now, slot, buf),
+                Errand::Mark { path, mark, is_scout } => self.mark(path, mark, is_scout, buf),
+            };
+            if sent.is_some() {
+                return sent;
+            }
+        }
+    }
+
+    fn mark(&mut self, path: Path, mark: Mark, is_scout: bool, buf: &mut [u8]) -> Option<(Path, usize)> {
+        let observers = self.config.observers.as_ref()?;
+        let id = TransactionId::random(&mut self.rng);
+        let len = Writer::new(buf, Class::Request, Method::BINDING, id)
+            .put(&Username(observers.username.as_bytes()))
+            .put(&mark)
+            .integrity(&observers.key)
+            .fingerprint()
+            .finish();
+        if is_scout {
+            if self.tactics.asked.len() == MAX_ASKED {
+                self.tactics.asked.pop_front();
+            }
+            self.tactics.asked.push_back((id, mark.round));
+        }
+        self.counters.marks += 1;
+        Some((path, len.ok()?))
+    }
+
+    fn add_extra_pair(
+        &mut self,
+        now: Instant,
+        local: SocketAddr,
+        remote: SocketAddr,
+        strategy: Strategy,
+        rhythm: Rhythm,
+    ) -> Slot {
+        let path = Path::udp(local, remote);
+        if let Some(slot) = self.pairs.at(path) {
+            return slot;
+        }
+        let learned =
+            End { kind: Kind::PeerReflexive, priority: candidate::priority(Kind::PeerReflexive, 0) };
+        let end = self.place(remote).map_or(learned, |place| place.end);
+        let mut pair = Pair::new(path, strategy, self.base_end(local), end, rhythm);
+        pair.begin(now, rhythm);
+        self.pairs.add(pair)
+    }
+
+    // --- guesses ----------------------------------------------------------------------------------
+
+    /// Their NAT keeps ports: the public address with every inside port that is known.
+    fn guess(&mut self, now: Instant) {
+        let seen = |place: &&super::agent::Place| place.end.kind == Kind::ServerReflexive;
+        let Some(public) = self.remotes.iter().find(seen).map(|place| place.address.ip()) else { return };
+        let Some((base, _)) = self.target() else { return };
+        let hosts = self.remotes.iter().filter(|place| place.end.kind == Kind::Host);
+        let guesses: alloc::vec::Vec<SocketAddr> =
+            hosts.map(|place| SocketAddr::new(public, place.address.port())).collect();
+        for guess in guesses {
+            let path = Path::udp(base, guess);
+            if self.pairs.at(path).is_none() {
+                let slot = self.add_extra_pair(now, base, guess, Strategy::Guess, Rhythm::Dense);
+                self.check_at(slot, now);
+            }
+        }
+    }
+
+    // --- brackets ---------------------------------------------------------------------------------
+
+    /// A request, the check, a request; and all once more, in case one gets lost.
+    fn bracket(&mut self, now: Instant, local: SocketAddr, target: SocketAddr, round: u16) {
+        let Some([first, second]) = self.observers(target.is_ipv4()) else { return };
+        let slot = self.add_extra_pair(now, local, target, Strategy::Bracket, Rhythm::Dense);
+        for at in [now, now + AGAIN] {
+            let mark = |to, is_second| Errand::Mark {
+                path: Path::udp(local, to),
+                mark: Mark { round, is_second },
+                is_scout: false,
+            };
+            for errand in [mark(first, false), Errand::Check { slot }, mark(second, true)] {
+                self.tactics.run(at, errand);
+            }
+        }
+        // The two checks above are the first two of its rhythm; the rest follow.
+        if let Some(after) = Rhythm::Dense.offset(2) {
+            self.check_at(slot, now + after);
+        }
+    }
+
+    /// What the mediator, or the other side through it, says; believed as far as it names an address that
+    /// the other side was seen at.
+    pub(super) fn hear_hint(&mut self, now: Instant, hint: Hint) -> Result<(), Refused> {
+        let ip = match hint {
+            Hint::Bracket { ip, .. } => ip,
+            Hint::Aim { at } => at.ip(),
+        };
+        if !self.is_kin()
+            || !self.remotes.iter().any(|place| place.address.ip() == ip && is_public(place.end.kind))
+        {
+            return Err(Refused::Nowhere);
+        }
+        match hint {
+            Hint::Bracket { ip, first, second } => self.follow_bracket(now, ip, first, second),
+            Hint::Aim { at } => {
+                candidate::may_send(at, false)?;
+                let volley = self.tactics.volley.as_mut().ok_or(Refused::TooMany)?;
+                volley.hear(at);
+                if let Some(step) = self.tactics.volley.as_mut().and_then(|volley| volley.due(now)) {
+                    self.step_volley(now, step);
+                }
+                self.set_tactics_timer(now);
+                Ok(())
+            }
+        }
+    }
+
+    fn follow_bracket(&mut self, now: Instant, ip: IpAddr, first: u16, second: u16) -> Result<(), Refused> {
+        if self.selected_slot.is_some() {
+            return Ok(());
+        }
+        let (base, _) = self.target().ok_or(Refused::Nowhere)?;
+        let step = match self.remote.as_ref().map(|remote| remote.nat.allocation) {
+            Some(Some(crate::discovery::Allocation::Sequential { step })) if step != 0 => i32::from(step),
+            _ if second < first => -1,
+            _ => 1,
+        };
+        for port in between(first, second, step) {
+            let to = SocketAddr::new(ip, port);
+            candidate::may_send(to, false)?;
+            if self.pairs.at(Path::udp(base, to)).is_none() && self.pairs.len() < super::pairs::MAX_PAIRS {
+                let slot = self.add_extra_pair(now, base, to, Strategy::Bracket, Rhythm::Dense);
+                self.check_at(slot, now);
+            }
+        }
+        Ok(())
+    }
+
+    // --- volleys ----------------------------------------------------------------------------------
+
+    fn step_volley(&mut self, now: Instant, step: Step) {
+        let Some((_, target)) = self.target() else { return };
+        match step {
+            Step::Open { sockets } => {
+                let closed = self
+                    .tactics
+                    .extras
+                    .close(|extra| matches!(extra.purpose, Purpose::Volley | Purpose::Scout));
+                self.forget_sockets(&closed);
+                self.open(Purpose::Scout);
+                for _ in 0..sockets {
+                    self.open(Purpose::Volley);
+                }
+            }
+            Step::Ask { round } => {
+                let Some([first, second]) = self.observers(target.is_ipv4()) else { return };
+                // Asked again it asks the other endpoint: a new port, closer to those that will follow.
+                let to = if self.tactics.asked.len() % 2 == 0 { first } else { second };
+                let mark = Mark { round: VOLLEY_ROUNDS | round, is_second: false };
+                let scout = self.tactics.extras.open_for(Purpose::Scout).next();
+                if let Some(local) = scout {
+                    let errand = Errand::Mark { path: Path::udp(local, to), mark, is_scout: true };
+                    self.tactics.run(now, errand);
+                }
+            }
+            Step::Fire { at } => {
+                let sockets: alloc::vec::Vec<SocketAddr> =
+                    self.tactics.extras.open_for(Purpose::Volley).collect();
+                for local in sockets {
+                    let slot = self.add_extra_pair(now, local, at, Strategy::Volley, Rhythm::Once);
+                    self.tactics.run(now, Errand::Check { slot });
+                }
+            }
+        }
+    }
+
+    /// An answer of a mediator to a request of ours; whether it was one.
+    pub(super) fn observed(&mut self, now: Instant, path: Path, message: &Message<'_>) -> bool {
+        let Some(observers) = &self.config.observers else { return false };
+        if !observers.endpoints.contains(&path.remote) || !self.tactics.extras.has(path.local) {
+            return false;
+        }
+        let id = message.transaction_id();
+        let Some(index) = self.tactics.asked.iter().position(|(asked, _)| *asked == id) else { return true };
+        let Some((_, round)) = self.tactics.asked.remove(index) else { return true };
+        if let (Ok(Some(XorMappedAddress(mapped))), Some(volley)) = (message.find(), &mut self.tactics.volley)
+            && let Some(at) = volley.scouted(now, round & !VOLLEY_ROUNDS, mapped)
+        {
+            self.events.push_back(Event::Tell(Hint::Aim { at }));
+            self.set_tactics_timer(now);
+        }
+        true
+    }
+}
+
+/// An address as others see it.
+const fn is_public(kind: Kind) -> bool {
+    matches!(kind, Kind::ServerReflexive | Kind::PeerReflexive | Kind::Host)
+}
+
+/// The ports after `first` and before `second`, in steps, as many as are worth a check.
+fn between(first: u16, second: u16, step: i32) -> impl Iterator<Item = u16> {
+    let mut port = i32::from(first);
+    core::iter::from_fn(move || {
+        port += step;
+        let next = wrap(port);
+        (next != second && next != first).then_some(next)
+    })
+    .take(MAX_BRACKET)
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec::Vec;
+
+    use super::between;
+
+    #[test]
+    fn what_lies_between_is_checked() {
+        let ports = |first, second, step| between(first, second, step).collect::<Vec<_>>();
+        assert_eq!(ports(5_000, 5_002, 1), [5_001]);
+        assert_eq!(ports(5_000, 5_001, 1), []);
+        assert_eq!(ports(5_000, 4_994, -2), [4_998, 4_996]);
+        assert_eq!(ports(65_535, 1_026, 1), [1_024, 1_025], "it wraps");
+        assert_eq!(ports(5_000, 9_000, 1).len(), super::MAX_BRACKET);
+        assert_eq!(ports(5_000, 4_999, 2).len(), super::MAX_BRACKET, "whoever says so gets no more");
+    }
+}

@@ -1,0 +1,4 @@
+//! Agents against each other, in memory: two boxes, a delay, and nothing else.
+
+mod kit;
+mod pairs;
