@@ -74,6 +74,8 @@ pub struct Agent {
     pub(super) tactics: Tactics,
     pub(super) phase: Phase,
     pub(super) began: Instant,
+    /// A check of one of our own has come in: until this, the others wait for what it leads to.
+    pub(super) quiet_until: Instant,
     patience_until: Instant,
     pub(super) selected: Option<Selected>,
     pub(super) selected_slot: Option<Slot>,
@@ -176,6 +178,7 @@ impl Agent {
             tactics,
             phase: Phase::Waiting,
             began: Instant::ZERO,
+            quiet_until: Instant::ZERO,
             patience_until: Instant::ZERO,
             selected: None,
             selected_slot: None,
@@ -384,6 +387,7 @@ impl Agent {
         self.began = now;
         self.packets_before = self.packets();
         self.budget.clear();
+        self.quiet_until = now;
         self.tried = [0; Strategy::ALL.len()];
         self.forget_pairs();
         let mut all: Vec<(usize, usize)> = Vec::new();
@@ -551,7 +555,13 @@ impl Agent {
         if !self.is_wanted(slot) {
             return None;
         }
-        let remote = self.pairs.pair(slot)?.remote();
+        let is_kin = self.is_kin();
+        let pair = self.pairs.pair(slot)?;
+        if is_kin && !pair.is_heard && pair.step() > 0 && self.quiet_until > now {
+            self.check_at(slot, self.quiet_until);
+            return None;
+        }
+        let remote = pair.remote();
         match self.budget.ask(now, remote) {
             Allowance::Now => {}
             Allowance::At(at) => {
@@ -591,7 +601,6 @@ impl Agent {
             id: check.id,
             at: now,
             role: self.role,
-            is_nominating: use_candidate,
             is_confirming: pair.works,
         });
         self.counters.checks += 1;

@@ -5,8 +5,8 @@
 //! has heard. Until it has heard one it uses whatever works, so both can send as soon as they know. When a
 //! better pair is proven later, it gets the next number.
 //!
-//! Toward a foreign agent: the first pair that works is nominated, once (RFC 8445 §8.1.1); used when that
-//! is answered.
+//! Toward a foreign agent: the first pair that works is nominated, once (RFC 8445 §8.1.1), and used at once
+//! (§12.1 allows it for any pair that works).
 
 use super::agent::{Agent, Phase};
 use super::keep::{self, Keep};
@@ -20,21 +20,12 @@ use crate::time::{Duration, Instant};
 const CHECKS_FOR_BETTER: u16 = 7;
 
 impl Agent {
-    /// A pair leads both ways. `by_token`: the other side has shown what our answer told it.
-    pub(super) fn prove(&mut self, now: Instant, slot: Slot, round_trip: Option<Duration>, by_token: bool) {
-        let (is_kin, has_path) = (self.is_kin(), self.selected_slot.is_some());
+    /// A pair leads both ways.
+    pub(super) fn prove(&mut self, slot: Slot, round_trip: Option<Duration>) {
         let Some(pair) = self.pairs.pair_mut(slot) else { return };
         pair.round_trip = round_trip.or(pair.round_trip);
-        if pair.works {
-            return;
-        }
         pair.works = true;
         pair.is_frozen = false;
-        // The other side may not know yet, and our token tells it at once. Once there is a path, it is for
-        // the side in control to say more.
-        if is_kin && !by_token && !has_path {
-            self.confirm(now, slot);
-        }
     }
 
     /// Checks a pair that works until that was answered.
@@ -86,18 +77,12 @@ impl Agent {
             }
             self.confirm(now, best);
             self.select(now, best);
-        } else if self.selected_slot.is_none() && self.best(|pair| pair.is_nominated).is_none() {
+        } else if self.selected_slot.is_none() {
             if let Some(pair) = self.pairs.pair_mut(best) {
                 pair.is_nominated = true;
             }
             self.confirm(now, best);
-        }
-    }
-
-    /// A foreign agent has answered a check that nominated.
-    pub(super) fn confirm_choice(&mut self, now: Instant, slot: Slot) {
-        if self.role == Role::Controlling && self.selected_slot.is_none() {
-            self.select(now, slot);
+            self.select(now, best);
         }
     }
 

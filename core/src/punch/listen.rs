@@ -9,10 +9,10 @@ use super::agent::{Agent, Phase, Place};
 use super::check::{Answer, Asked, Bad, Reply, names};
 use super::pair::{End, Pair};
 use super::pairs::Slot;
-use super::schedule::Rhythm;
-use super::{Event, Kind, Party, Role, Strategy};
+use super::schedule::{self, Rhythm};
+use super::{Event, Kind, Role, Strategy};
 use crate::machine::{Path, Verdict};
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use crate::wire::demux::Protocol;
 use crate::wire::stun::attr::{ErrorCode, Proof, Username};
 use crate::wire::stun::{Class, Message, Method};
@@ -153,7 +153,7 @@ impl Agent {
     fn heard(&mut self, now: Instant, path: Path, asked: &Asked) {
         self.budget.answered(path.remote);
         let Some(slot) = self.pairs.at(path).or_else(|| self.learn(path, asked.priority)) else { return };
-        let (role, token) = (self.role, self.token(path));
+        let (role, token, is_kin) = (self.role, self.token(path), self.is_kin());
         let Some(pair) = self.pairs.pair_mut(slot) else { return };
         pair.is_heard = true;
         let mut shows_our_token = false;
@@ -168,14 +168,14 @@ impl Agent {
             pair.is_nominated = true;
         }
         if shows_our_token {
-            // It has got an answer of ours, so it knows already, and needs no check from us.
-            pair.is_confirming = false;
-            self.prove(now, slot, None, true);
+            self.prove(slot, None);
         }
         self.keep_proven(now, slot);
         let Some(pair) = self.pairs.pair_mut(slot) else { return };
         if !pair.works {
-            let due = pair.trigger(now);
+            let gap = if is_kin { schedule::gap(now.since(self.began)) } else { Duration::ZERO };
+            let due = pair.trigger(now, gap);
+            self.quiet_until = now + gap * 2;
             if self.is_wanted(slot) {
                 self.check_at(slot, due);
             }
@@ -231,7 +231,7 @@ impl Agent {
             if let (true, Answer::Success { proof, .. }) = (is_probe, answer) {
                 pair.token = proof.map_or(pair.token, |proof| proof.token);
                 self.budget.answered(path.remote);
-                self.prove(now, slot, None, false);
+                self.prove(slot, None);
                 self.choose(now);
             }
             return Verdict::Consumed;
@@ -251,12 +251,8 @@ impl Agent {
                     pair.is_confirming = false;
                 }
                 self.note_mapped(path.local, mapped);
-                let is_foreign_choice = sent.is_nominating && remote_is_foreign(self);
-                self.prove(now, slot, Some(now.since(sent.at)), false);
+                self.prove(slot, Some(now.since(sent.at)));
                 self.keep_proven(now, slot);
-                if is_foreign_choice {
-                    self.confirm_choice(now, slot);
-                }
                 self.thaw(now, slot);
                 self.choose(now);
             }
@@ -282,7 +278,7 @@ impl Agent {
             pair.token = proof.map_or(0, |proof| proof.token);
             let slot = self.pairs.add(pair);
             self.events.push_back(Event::Learned(path.remote));
-            self.prove(now, slot, None, false);
+            self.prove(slot, None);
             self.choose(now);
             return Verdict::Consumed;
         }
@@ -331,6 +327,3 @@ impl Agent {
     }
 }
 
-fn remote_is_foreign(agent: &Agent) -> bool {
-    agent.remote.as_ref().is_some_and(|remote| remote.party != Party::Kin)
-}

@@ -23,6 +23,8 @@ pub(super) struct Pair {
     /// When the rhythm began, and how many checks have left since.
     began: Instant,
     step: u16,
+    /// The least time between two of them.
+    gap: Duration,
     last_sent: Option<Instant>,
     under_way: [Option<Sent>; MAX_UNDER_WAY],
     newest: usize,
@@ -56,8 +58,6 @@ pub(super) struct Sent {
     pub(super) id: TransactionId,
     pub(super) at: Instant,
     pub(super) role: Role,
-    /// It carried USE-CANDIDATE to a foreign agent.
-    pub(super) is_nominating: bool,
     /// The pair had proved to work already.
     pub(super) is_confirming: bool,
 }
@@ -73,6 +73,7 @@ impl Pair {
             rhythm,
             began: Instant::ZERO,
             step: 0,
+            gap: Duration::ZERO,
             last_sent: None,
             under_way: [None; MAX_UNDER_WAY],
             newest: 0,
@@ -97,23 +98,29 @@ impl Pair {
 
     /// Begins a rhythm at `now`.
     pub(super) fn begin(&mut self, now: Instant, rhythm: Rhythm) {
-        (self.rhythm, self.began, self.step) = (rhythm, now, 0);
+        (self.rhythm, self.began, self.step, self.gap) = (rhythm, now, 0, Duration::ZERO);
     }
 
     /// When to check it next.
     pub(super) fn next(&self) -> Option<Instant> {
-        Some(self.began + self.rhythm.offset(self.step)?)
+        let planned = self.began + self.rhythm.offset(self.step)?;
+        // Of a check that was heard it is known what comes next, if nothing gets lost.
+        let last = self.last_sent.filter(|_| self.step > 0);
+        Some(last.map_or(planned, |last| planned.max(last + self.gap)))
     }
 
     /// A check of the other side came in: ours will get through now (RFC 8445 §7.3.1.4). When to send it.
-    pub(super) fn trigger(&mut self, now: Instant) -> Instant {
-        let due = self.last_sent.map_or(now, |last| (last + LATELY).max(now));
+    /// `gap`: about a round trip, if the other side proves the path in its turn.
+    pub(super) fn trigger(&mut self, now: Instant, gap: Duration) -> Instant {
         self.is_frozen = false;
-        if self.rhythm == Rhythm::Open {
-            return self.next().map_or(due, |next| next.max(now));
+        let lately = self.last_sent.map_or(now, |last| (last + LATELY).max(now));
+        let planned = self.next().map_or(lately, |next| next.max(now));
+        if self.rhythm != Rhythm::Open || self.step == 0 {
+            self.begin(lately.min(planned), Rhythm::Open);
+            self.gap = gap;
+            return lately.min(planned);
         }
-        self.begin(due, Rhythm::Open);
-        due
+        planned
     }
 
     /// Notes a check that leaves.

@@ -23,7 +23,7 @@ pub(super) enum Rhythm {
 
 /// Offsets from the first check, in milliseconds. No seven of them within two seconds but the first
 /// (`budget.rs`).
-const DENSE: &[u16] = &[0, 20, 60, 140, 300, 600, 1_100];
+const DENSE: &[u16] = &[0, 20, 60, 160, 300, 600, 1_100];
 const OPEN: &[u16] = &[0, 40, 160, 320, 600, 1_100];
 const FAINT: &[u16] = &[0, 60];
 
@@ -49,6 +49,12 @@ impl Rhythm {
         let more = u32::try_from(step - table.len() + 1).unwrap_or(u32::MAX);
         Some(last + SPARSE * more)
     }
+}
+
+/// How long to wait for what a check of the other side leads to, before ours is repeated: about a round
+/// trip, judged by how long it took the other side to be heard, within these bounds.
+pub(super) fn gap(until_heard: Duration) -> Duration {
+    until_heard.clamp(LATELY, Duration::from_millis(160))
 }
 
 /// A check that left so lately is not repeated because one of the other side has come in: it is still on
