@@ -1,3 +1,5 @@
 //! What the benches of bradawl share.
 
+pub mod callgrind;
+pub mod figure;
 pub mod sessions;

@@ -57,7 +57,7 @@ fn run(arguments: &[String]) -> Result<ExitCode, String> {
             other => return Err(format!("no such option, row or library: {other}")),
         }
     }
-    if callgrind && !measure::has_callgrind() {
+    if callgrind && !bradawl_benches::callgrind::is_available() {
         callgrind = false;
         eprintln!("codec: no valgrind here, so no instructions: nanoseconds and allocations only");
     }

@@ -1,9 +1,6 @@
 //! The three measures of one operation.
 //!
-//! Instructions: this program runs itself under callgrind with N and with 2 N iterations; the
-//! difference over N is one operation, since everything else happens once. It is the measure that
-//! binds, because it is the same on every run. (Valgrind's processor has no SHA extensions, so the
-//! hashes here are those of plain x86-64 for every library and for the floor.)
+//! Instructions: see [`callgrind`]. It is the measure that binds.
 //!
 //! Nanoseconds: the best of several rounds on this machine as it is.
 //!
@@ -12,10 +9,10 @@
 #![allow(clippy::disallowed_methods, reason = "what is measured here is real time")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
-use std::{env, fs, process};
+
+use bradawl_benches::callgrind;
 
 use crate::library::{Entry, Row};
 
@@ -28,18 +25,12 @@ pub(crate) struct Cost {
 }
 
 /// Measures `row` of `entry`.
-pub(crate) fn measure(entry: &Entry, row: Row, callgrind: bool) -> Result<Cost, String> {
+pub(crate) fn measure(entry: &Entry, row: Row, with_callgrind: bool) -> Result<Cost, String> {
     Ok(Cost {
-        instructions: if callgrind { Some(instructions(entry, row)?) } else { None },
+        instructions: if with_callgrind { Some(instructions(entry, row)?) } else { None },
         nanoseconds: nanoseconds(entry, row),
         allocations: allocations(entry, row),
     })
-}
-
-/// Whether `valgrind` can be run.
-pub(crate) fn has_callgrind() -> bool {
-    let version = Command::new("valgrind").arg("--version").stdout(Stdio::null()).status();
-    version.is_ok_and(|status| status.success())
 }
 
 /// The arguments with which this program runs one operation and nothing else.
@@ -47,30 +38,7 @@ pub(crate) const OPERATION: &str = "--op";
 
 fn instructions(entry: &Entry, row: Row) -> Result<f64, String> {
     const N: u64 = 400; // twice as many has as many digits, or reading the argument would show
-    let (one, two) = (under_callgrind(entry, row, N)?, under_callgrind(entry, row, 2 * N)?);
-    Ok((two - one) as f64 / N as f64)
-}
-
-/// The instructions of a whole process.
-fn under_callgrind(entry: &Entry, row: Row, iterations: u64) -> Result<u64, String> {
-    let out = env::temp_dir().join(format!("bradawl-callgrind.{}", process::id()));
-    let failed = |why: &dyn std::fmt::Display| format!("callgrind of {} {}: {why}", entry.name, row.name());
-    let this = env::current_exe().map_err(|error| failed(&error))?;
-    let run = Command::new("valgrind")
-        .args(["--tool=callgrind", "--quiet"])
-        .arg(format!("--callgrind-out-file={}", out.display()))
-        .arg(this)
-        .args([OPERATION, entry.name, row.name(), "--iterations", &iterations.to_string()])
-        .output()
-        .map_err(|error| failed(&error))?;
-    if !run.status.success() {
-        return Err(failed(&String::from_utf8_lossy(&run.stderr)));
-    }
-    let profile = fs::read_to_string(&out).map_err(|error| failed(&error))?;
-    let _ = fs::remove_file(&out);
-    let total = profile.lines().find_map(|line| line.strip_prefix("summary: "));
-    let total = total.ok_or_else(|| failed(&"no summary in its output"))?;
-    total.trim().parse().map_err(|error| failed(&error))
+    callgrind::instructions(&[OPERATION, entry.name, row.name()], N)
 }
 
 fn nanoseconds(entry: &Entry, row: Row) -> f64 {

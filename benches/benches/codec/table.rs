@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use bradawl_benches::figure::number;
+
 use crate::library::{Entry, Row};
 use crate::measure::Cost;
 
@@ -110,21 +112,4 @@ impl Table {
         }
         (text, all)
     }
-}
-
-/// A number for a narrow column: thousands apart, decimals only where they matter.
-fn number(value: Option<f64>) -> String {
-    let Some(value) = value else { return "–".to_owned() };
-    if value != value.round() && value < 1_000.0 {
-        return format!("{value:.1}");
-    }
-    let digits = format!("{value:.0}");
-    let mut apart = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            apart.push(',');
-        }
-        apart.push(digit);
-    }
-    apart
 }
