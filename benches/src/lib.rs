@@ -2,4 +2,5 @@
 
 pub mod callgrind;
 pub mod figure;
+pub mod network;
 pub mod sessions;

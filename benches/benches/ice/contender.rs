@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bradawl::rng::Seed;
+use bradawl_benches::network::Candidate;
 
 /// Who nominates (RFC 8445 §6.1.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,14 +27,6 @@ pub(crate) struct Setup {
 pub(crate) struct Credentials {
     pub(crate) ufrag: String,
     pub(crate) pwd: String,
-}
-
-/// What an agent is told of the other side: one address, which may be wrong behind a symmetric NAT.
-#[derive(Clone, Copy)]
-pub(crate) struct Candidate {
-    pub(crate) address: SocketAddr,
-    /// Whether the other side's STUN server told it, rather than its own socket.
-    pub(crate) is_reflexive: bool,
 }
 
 /// Takes the datagrams that an agent sends from its one socket.

@@ -6,6 +6,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use bradawl_benches::callgrind;
+use bradawl_benches::figure::Spread;
 
 use crate::contender::Entry;
 use crate::race::{self, Cell, Conditions, Outcome, Until};
@@ -26,11 +27,9 @@ impl Sample {
         Self { conditions, pair, outcomes: outcomes.collect() }
     }
 
-    /// Something of every connection, in order; what never came is last.
+    /// Something of every connection.
     pub(crate) fn spread<T: Ord + Copy>(&self, of: impl Fn(&Outcome) -> Option<T>) -> Spread<T> {
-        let mut sorted: Vec<_> = self.outcomes.iter().map(of).collect();
-        sorted.sort_by_key(|value| (value.is_none(), *value));
-        Spread(sorted)
+        self.outcomes.iter().map(of).collect()
     }
 
     /// When both sides had a pair.
@@ -47,26 +46,6 @@ impl Sample {
     }
 }
 
-/// Values in order.
-pub(crate) struct Spread<T>(Vec<Option<T>>);
-
-impl<T: Copy> Spread<T> {
-    pub(crate) fn median(&self) -> Option<T> {
-        self.percentile(50)
-    }
-
-    /// By nearest rank; `None` if so many failed that it is one of them.
-    pub(crate) fn percentile(&self, percent: usize) -> Option<T> {
-        let rank = (self.0.len() * percent).div_ceil(100);
-        self.0.get(rank.checked_sub(1)?).copied().flatten()
-    }
-
-    /// The slowest, or the largest.
-    pub(crate) fn worst(&self) -> Option<T> {
-        self.percentile(100)
-    }
-}
-
 /// What a connection costs the processor: both agents and the network, until both have a pair.
 #[derive(Clone, Copy)]
 pub(crate) struct Cost {
@@ -76,8 +55,12 @@ pub(crate) struct Cost {
 }
 
 /// The connection whose cost is measured.
-const COSTED: Conditions =
-    Conditions { cell: Cell::PORT_RESTRICTED, delay: Duration::from_millis(50), loss_percent: 0 };
+const COSTED: Conditions = Conditions {
+    cell: Cell::PORT_RESTRICTED,
+    delay: Duration::from_millis(50),
+    loss_percent: 0,
+    as_host: false,
+};
 
 /// The arguments with which this program makes connections of one library and does nothing else.
 pub(crate) const OPERATION: &str = "--connect";

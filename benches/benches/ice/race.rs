@@ -5,7 +5,7 @@ use std::time::Duration;
 use bradawl::rng::Rng;
 
 use crate::contender::{Contender, Entry, Role, Setup};
-use crate::network::{Kind, Network, Side};
+use bradawl_benches::network::{Kind, Network, Side};
 
 /// The boxes before the two agents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +47,8 @@ pub(crate) struct Conditions {
     pub(crate) delay: Duration,
     /// Of every datagram, whichever way it goes.
     pub(crate) loss_percent: u64,
+    /// Whether each is told that the other's public address is that of its socket.
+    pub(crate) as_host: bool,
 }
 
 impl Conditions {
@@ -96,10 +98,10 @@ pub(crate) enum Until {
 /// `pair[0]` is A, who controls.
 pub(crate) fn run(pair: [&Entry; 2], conditions: &Conditions, seed: u64, until: Until) -> Outcome {
     let mut race = Race::new(pair, conditions, seed);
-    race.start();
+    race.start(conditions.as_host);
     loop {
         let wakes = race.wakes.into_iter().flatten();
-        let next = wakes.chain(race.network.next()).min().unwrap_or(LIMIT);
+        let next = wakes.chain(race.network.next_arrival()).min().unwrap_or(LIMIT);
         if race.now <= COUNTED && next > COUNTED {
             race.outcome.sent_counted = race.network.sent();
         }
@@ -126,7 +128,7 @@ impl Race {
         let mut bytes = [0; 32];
         bytes[..8].copy_from_slice(&seed.to_le_bytes());
         let mut rng = Rng::from_seed(bytes);
-        let Conditions { cell, delay, loss_percent } = *conditions;
+        let Conditions { cell, delay, loss_percent, .. } = *conditions;
         let network = Network::new(cell.kinds, delay, loss_percent, rng.fork());
         let agents = [(Side::A, Role::Controlling), (Side::B, Role::Controlled)].map(|(side, role)| {
             let setup = Setup { role, local: network.local(side), seed: rng.bytes() };
@@ -135,10 +137,11 @@ impl Race {
         Self { agents, wakes: [None; 2], network, now: Duration::ZERO, outcome: Outcome::default() }
     }
 
-    fn start(&mut self) {
+    fn start(&mut self, as_host: bool) {
         for side in Side::BOTH {
             let remote = self.agents[side.other().index()].credentials();
-            let candidate = self.network.candidate(side.other());
+            let mut candidate = self.network.candidate(side.other());
+            candidate.is_reflexive &= !as_host;
             self.agents[side.index()].connect(self.now, &remote, candidate);
         }
         for side in Side::BOTH {
@@ -148,7 +151,7 @@ impl Race {
 
     /// Does one thing that is due: a datagram before a timer, A before B.
     fn step(&mut self) {
-        if self.network.next() == Some(self.now) {
+        if self.network.next_arrival() == Some(self.now) {
             let Some(arrival) = self.network.arrive() else { return };
             self.agents[arrival.side.index()].handle_input(self.now, arrival.from, &arrival.bytes);
             self.poll(arrival.side);

@@ -7,8 +7,8 @@ use bradawl_benches::figure::number;
 
 use crate::contender::Entry;
 use crate::measure::{Cost, Sample};
-use crate::network::Side;
 use crate::race::{COUNTED, Outcome};
+use bradawl_benches::network::Side;
 
 /// One block for each delay and loss; the samples come in that order.
 pub(crate) fn times(samples: &[Sample]) -> String {

@@ -7,9 +7,9 @@ use bradawl_benches::figure::number;
 
 use crate::contender::Entry;
 use crate::measure::{Cost, Sample};
-use crate::network::Side;
 use crate::race::Outcome;
 use crate::table::milliseconds;
+use bradawl_benches::network::Side;
 
 /// Our name; everything with another is not held to anything.
 pub(crate) const OURS: &str = "bradawl";

@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use ::is::stun::{StunMessage, StunPacket};
 use ::is::{Candidate as IsCandidate, IceAgent, IceAgentEvent, IceCreds, Protocol};
+use bradawl_benches::network::Candidate;
 
 use super::Clock;
-use crate::contender::{Candidate, Contender, Credentials, Entry, Role, Send, Setup};
+use crate::contender::{Contender, Credentials, Entry, Role, Send, Setup};
 
 pub(crate) const ENTRY: Entry = Entry { name: "is", start: |setup| Box::new(Is::start(setup)), note: "" };
 

@@ -1,21 +1,29 @@
 //! `rice-proto`, the ICE agent of librice.
 //!
 //! Both ends are told that no more candidates will come, since none will: without trickling it would
-//! otherwise wait for them.
+//! otherwise wait for them. As the controlled side it answers a nomination with a check that carries
+//! USE-CANDIDATE (which RFC 8445 §7.2.2 leaves to the controlling side) and selects when that check is
+//! answered; `is` and `rtc-ice` do not answer it. Behind a NAT
+//! it may not recognise the nomination of a peer-reflexive pair that it checked before (its log says
+//! "unknown nomination"); then it never selects.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use bradawl_benches::network::Candidate;
 use rice_proto::agent::{Agent, AgentPoll};
 use rice_proto::candidate::{Candidate as RiceCandidate, CandidateType, TransportType};
 use rice_proto::stream::{Credentials as RiceCredentials, StreamMut};
 use stun_proto::Instant;
 use stun_proto::agent::Transmit;
 
-use crate::contender::{Candidate, Contender, Credentials, Entry, Role, Send, Setup};
+use crate::contender::{Contender, Credentials, Entry, Role, Send, Setup};
 
-pub(crate) const ENTRY: Entry =
-    Entry { name: "rice-proto", start: |setup| Box::new(Rice::start(setup)), note: "" };
+pub(crate) const ENTRY: Entry = Entry {
+    name: "rice-proto",
+    start: |setup| Box::new(Rice::start(setup)),
+    note: "controlled, it nominates too, which is and rtc-ice refuse",
+};
 
 /// The only one.
 const COMPONENT: usize = 1;

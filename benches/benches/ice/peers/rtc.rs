@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bradawl_benches::network::Candidate;
 use rtc_ice::agent::Agent;
 use rtc_ice::agent::agent_config::AgentConfig;
 use rtc_ice::candidate::candidate_host::CandidateHostConfig;
@@ -17,7 +18,7 @@ use rtc_shared::{TransportContext, TransportMessage, TransportProtocol};
 use sansio::Protocol;
 
 use super::Clock;
-use crate::contender::{Candidate, Contender, Credentials, Entry, Role, Send, Setup};
+use crate::contender::{Contender, Credentials, Entry, Role, Send, Setup};
 
 pub(crate) const ENTRY: Entry = Entry {
     name: "rtc-ice",

@@ -1,4 +1,5 @@
-//! The network between the two agents: a box before each, a delay, a loss. Nothing else.
+//! The network between two agents of the `ice` bench: a box before each, a delay, a loss. Nothing
+//! else, and nothing that a seed does not decide.
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
@@ -6,26 +7,29 @@ use std::time::Duration;
 
 use bradawl::rng::Rng;
 
-use crate::contender::Candidate;
-
-/// Which of the two agents: `A` is controlling, `B` is controlled.
+/// Which of the two agents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Side {
+pub enum Side {
+    /// The one who controls.
     A,
+    /// The one who is controlled.
     B,
 }
 
 impl Side {
-    pub(crate) const BOTH: [Self; 2] = [Self::A, Self::B];
+    /// Both, in order.
+    pub const BOTH: [Self; 2] = [Self::A, Self::B];
 
-    pub(crate) const fn other(self) -> Self {
+    /// Its peer.
+    pub const fn other(self) -> Self {
         match self {
             Self::A => Self::B,
             Self::B => Self::A,
         }
     }
 
-    pub(crate) const fn index(self) -> usize {
+    /// Its place in a pair.
+    pub const fn index(self) -> usize {
         self as usize
     }
 
@@ -48,7 +52,7 @@ impl Side {
 
 /// What a box does, in the words of RFC 4787 §4.1 and §5.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub enum Kind {
     /// No translation, no filter.
     Open,
     /// Endpoint-independent mapping, address-dependent filtering.
@@ -57,6 +61,15 @@ pub(crate) enum Kind {
     PortRestricted,
     /// Address- and port-dependent mapping and filtering.
     Symmetric,
+}
+
+/// What an agent is told of the other side: one address, which is wrong behind a symmetric NAT.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    /// Where it is said to be.
+    pub address: SocketAddr,
+    /// Whether the other side's STUN server told it, rather than its own socket.
+    pub is_reflexive: bool,
 }
 
 /// Where both sides learned their public addresses before the race began.
@@ -142,14 +155,17 @@ struct Flight {
 }
 
 /// A datagram that came through.
-pub(crate) struct Arrival {
-    pub(crate) side: Side,
-    pub(crate) from: SocketAddr,
-    pub(crate) bytes: Vec<u8>,
+pub struct Arrival {
+    /// For whom it is.
+    pub side: Side,
+    /// Its source as its receiver sees it.
+    pub from: SocketAddr,
+    /// What it carries.
+    pub bytes: Vec<u8>,
 }
 
 /// Both boxes and what is between them.
-pub(crate) struct Network {
+pub struct Network {
     boxes: [Middlebox; 2],
     delay: Duration,
     loss_percent: u64,
@@ -160,27 +176,29 @@ pub(crate) struct Network {
 }
 
 impl Network {
-    pub(crate) fn new(kinds: [Kind; 2], delay: Duration, loss_percent: u64, mut rng: Rng) -> Self {
+    /// Boxes of these kinds before A and B, each with the mapping that its STUN server saw.
+    pub fn new(kinds: [Kind; 2], delay: Duration, loss_percent: u64, mut rng: Rng) -> Self {
         let boxes = Side::BOTH.map(|side| Middlebox::new(side, kinds[side.index()], &mut rng));
         Self { boxes, delay, loss_percent, rng, flights: VecDeque::new(), sent: 0 }
     }
 
     /// The socket of an agent.
-    pub(crate) fn local(&self, side: Side) -> SocketAddr {
+    pub fn local(&self, side: Side) -> SocketAddr {
         self.boxes[side.index()].private
     }
 
     /// What the other side is told of an agent.
-    pub(crate) fn candidate(&self, side: Side) -> Candidate {
+    pub fn candidate(&self, side: Side) -> Candidate {
         self.boxes[side.index()].candidate()
     }
 
     /// The datagrams that both agents sent so far, whatever became of them.
-    pub(crate) const fn sent(&self) -> u32 {
+    pub const fn sent(&self) -> u32 {
         self.sent
     }
 
-    pub(crate) fn send(&mut self, now: Duration, side: Side, to: SocketAddr, bytes: &[u8]) {
+    /// Takes a datagram that the agent of `side` sends from its socket.
+    pub fn send(&mut self, now: Duration, side: Side, to: SocketAddr, bytes: &[u8]) {
         self.sent += 1;
         let from = self.boxes[side.index()].outward(to, &mut self.rng);
         if self.rng.below(100) < self.loss_percent {
@@ -191,13 +209,95 @@ impl Network {
     }
 
     /// When the next datagram arrives at a box.
-    pub(crate) fn next(&self) -> Option<Duration> {
+    pub fn next_arrival(&self) -> Option<Duration> {
         self.flights.front().map(|flight| flight.at)
     }
 
-    /// Takes the datagram that [`Network::next`] announced; `None` if the box does not let it in.
-    pub(crate) fn arrive(&mut self) -> Option<Arrival> {
+    /// Takes the datagram that [`Network::next_arrival`] announced; `None` if the box does not let it in.
+    pub fn arrive(&mut self) -> Option<Arrival> {
         let Flight { side, from, to, bytes, .. } = self.flights.pop_front()?;
         self.boxes[side.index()].admits(to, from).then_some(Arrival { side, from, bytes })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DELAY: Duration = Duration::from_millis(50);
+
+    fn network(a: Kind, b: Kind, loss_percent: u64) -> Network {
+        Network::new([a, b], DELAY, loss_percent, Rng::from_seed([7; 32]))
+    }
+
+    /// Sends one datagram and tells the source under which it arrives, if it does.
+    fn pass(network: &mut Network, side: Side, to: SocketAddr) -> Option<SocketAddr> {
+        network.send(Duration::ZERO, side, to, b"check");
+        assert_eq!(network.next_arrival(), Some(DELAY));
+        let arrival = network.arrive()?;
+        assert_eq!((arrival.side, arrival.bytes.as_slice()), (side.other(), b"check".as_slice()));
+        Some(arrival.from)
+    }
+
+    #[test]
+    fn an_open_box_lets_everything_through_unchanged() {
+        let mut network = network(Kind::Open, Kind::Open, 0);
+        let (a, b) = (network.candidate(Side::A), network.candidate(Side::B));
+        assert_eq!(a, Candidate { address: network.local(Side::A), is_reflexive: false });
+        assert_eq!(pass(&mut network, Side::A, b.address), Some(a.address));
+        let elsewhere = SocketAddr::new(b.address.ip(), b.address.port() + 1);
+        assert_eq!(pass(&mut network, Side::A, elsewhere), None);
+    }
+
+    #[test]
+    fn a_filter_opens_toward_whom_something_was_sent() {
+        for kind in [Kind::AddressRestricted, Kind::PortRestricted] {
+            let mut network = network(Kind::Open, kind, 0);
+            let (a, b) = (network.candidate(Side::A).address, network.candidate(Side::B));
+            assert!(b.is_reflexive && b.address != network.local(Side::B));
+            assert_eq!(pass(&mut network, Side::A, b.address), None);
+            assert_eq!(pass(&mut network, Side::B, a), Some(b.address));
+            assert_eq!(pass(&mut network, Side::A, b.address), Some(a));
+        }
+    }
+
+    #[test]
+    fn only_a_filter_of_addresses_takes_another_port_of_the_same_address() {
+        for (kind, is_let_in) in [(Kind::AddressRestricted, true), (Kind::PortRestricted, false)] {
+            let mut network = network(Kind::Symmetric, kind, 0);
+            let (told, b) = (network.candidate(Side::A).address, network.candidate(Side::B).address);
+            // To the port that A's STUN server saw, which A's box keeps for that server.
+            assert_eq!(pass(&mut network, Side::B, told), None);
+            let seen = pass(&mut network, Side::A, b);
+            assert_eq!(seen.is_some(), is_let_in, "{kind:?}");
+            if let Some(seen) = seen {
+                assert!(seen.ip() == told.ip() && seen.port() != told.port());
+                assert_eq!(pass(&mut network, Side::B, seen), Some(b));
+            }
+        }
+    }
+
+    #[test]
+    fn a_symmetric_box_keeps_one_port_for_one_destination() {
+        let mut network = network(Kind::Symmetric, Kind::Open, 0);
+        let b = network.candidate(Side::B).address;
+        let first = pass(&mut network, Side::A, b);
+        assert!(first.is_some());
+        assert_eq!(pass(&mut network, Side::A, b), first);
+    }
+
+    #[test]
+    fn as_much_is_lost_as_was_asked_for_and_all_is_counted() {
+        let mut network = network(Kind::Open, Kind::Open, 10);
+        let b = network.candidate(Side::B).address;
+        for _ in 0..10_000 {
+            network.send(Duration::ZERO, Side::A, b, b"check");
+        }
+        let mut arrived = 0;
+        while network.arrive().is_some() {
+            arrived += 1;
+        }
+        assert_eq!(network.sent(), 10_000);
+        assert!((8_900..9_100).contains(&arrived), "{arrived}");
     }
 }
