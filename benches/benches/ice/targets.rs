@@ -35,7 +35,7 @@ pub(crate) struct Verdict {
 impl Verdict {
     fn line(&mut self, of: &str, what: &str, is_met: bool) {
         self.is_met &= is_met;
-        let _ = writeln!(self.text, "{} {of:<44} {what}", if is_met { "ok  " } else { "MISS" });
+        let _ = writeln!(self.text, "{} {of:<50} {what}", if is_met { "ok  " } else { "MISS" });
     }
 }
 

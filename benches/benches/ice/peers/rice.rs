@@ -2,10 +2,10 @@
 //!
 //! Both ends are told that no more candidates will come, since none will: without trickling it would
 //! otherwise wait for them. As the controlled side it answers a nomination with a check that carries
-//! USE-CANDIDATE (which RFC 8445 §7.2.2 leaves to the controlling side) and selects when that check is
-//! answered; `is` and `rtc-ice` do not answer it. Behind a NAT
-//! it may not recognise the nomination of a peer-reflexive pair that it checked before (its log says
-//! "unknown nomination"); then it never selects.
+//! USE-CANDIDATE (RFC 8445 §7.1.2 leaves that to the controlling side) and selects when that check is
+//! answered; `is` and `rtc-ice` do not answer it. Behind a NAT it may not recognise the nomination of
+//! a peer-reflexive pair that it checked before (its log says "unknown nomination"); then it never
+//! selects.
 
 use std::net::SocketAddr;
 use std::time::Duration;
