@@ -21,11 +21,20 @@ const CHECKS_FOR_BETTER: u16 = 7;
 
 impl Agent {
     /// A pair leads both ways.
-    pub(super) fn prove(&mut self, slot: Slot, round_trip: Option<Duration>) {
+    pub(super) fn prove(&mut self, now: Instant, slot: Slot, round_trip: Option<Duration>) {
+        let (is_kin, has_path) = (self.is_kin(), self.selected_slot.is_some());
         let Some(pair) = self.pairs.pair_mut(slot) else { return };
         pair.round_trip = round_trip.or(pair.round_trip);
-        pair.works = true;
         pair.is_frozen = false;
+        if pair.works {
+            return;
+        }
+        pair.works = true;
+        // It has not been able to send here before it got our check, so it is half a round trip behind: what
+        // our check proves need not wait for the answer to its own.
+        if is_kin && !pair.is_heard && !has_path {
+            self.confirm(now, slot);
+        }
     }
 
     /// Checks a pair that works until that was answered.

@@ -20,6 +20,9 @@ use crate::wire::stun::{Class, Message, Method};
 /// How many addresses are learned from checks at most: two NATs that show another port to each packet lead
 /// whoever follows on an endless chase.
 const MAX_LEARNED: u8 = 10;
+/// How often a foreign agent is told that it is nominated, even if it has answered: some act on it only once
+/// a check of their own has come back, and do not repeat that.
+const FOREIGN_NOMINATIONS: u16 = 3;
 /// How many checks are remembered that come before we know who the other side is (RFC 8445 §6.1.1).
 const MAX_EARLY: usize = 16;
 
@@ -168,14 +171,16 @@ impl Agent {
             pair.is_nominated = true;
         }
         if shows_our_token {
-            self.prove(slot, None);
+            // It has got an answer of ours: it knows already.
+            pair.is_confirming &= role == Role::Controlling;
+            self.prove(now, slot, None);
         }
         self.keep_proven(now, slot);
         let Some(pair) = self.pairs.pair_mut(slot) else { return };
         if !pair.works {
             let gap = if is_kin { schedule::gap(now.since(self.began)) } else { Duration::ZERO };
             let due = pair.trigger(now, gap);
-            self.quiet_until = now + gap * 2;
+            self.quiet_until = now + gap * 2 + schedule::LATELY;
             if self.is_wanted(slot) {
                 self.check_at(slot, due);
             }
@@ -214,6 +219,7 @@ impl Agent {
     // --- answers to checks of ours ----------------------------------------------------------------
 
     fn answered(&mut self, now: Instant, path: Path, message: &Message<'_>) -> Verdict {
+        let is_kin = self.is_kin();
         let Some(remote) = &self.remote else { return Verdict::Unclaimed };
         let Some(slot) = self.pairs.at(path) else { return self.answered_elsewhere(now, path, message) };
         let Some(pair) = self.pairs.pair_mut(slot) else { return Verdict::Unclaimed };
@@ -231,7 +237,7 @@ impl Agent {
             if let (true, Answer::Success { proof, .. }) = (is_probe, answer) {
                 pair.token = proof.map_or(pair.token, |proof| proof.token);
                 self.budget.answered(path.remote);
-                self.prove(slot, None);
+                self.prove(now, slot, None);
                 self.choose(now);
             }
             return Verdict::Consumed;
@@ -247,11 +253,11 @@ impl Agent {
             Answer::Error(_) => self.counters.stray += 1,
             Answer::Success { mapped, proof } => {
                 pair.token = proof.map_or(pair.token, |proof| proof.token);
-                if sent.is_confirming {
+                if sent.is_confirming && (is_kin || pair.step() >= FOREIGN_NOMINATIONS) {
                     pair.is_confirming = false;
                 }
                 self.note_mapped(path.local, mapped);
-                self.prove(slot, Some(now.since(sent.at)));
+                self.prove(now, slot, Some(now.since(sent.at)));
                 self.keep_proven(now, slot);
                 self.thaw(now, slot);
                 self.choose(now);
@@ -278,7 +284,7 @@ impl Agent {
             pair.token = proof.map_or(0, |proof| proof.token);
             let slot = self.pairs.add(pair);
             self.events.push_back(Event::Learned(path.remote));
-            self.prove(slot, None);
+            self.prove(now, slot, None);
             self.choose(now);
             return Verdict::Consumed;
         }
