@@ -12,7 +12,8 @@ use bradawl_benches::network::Candidate;
 
 use crate::contender::{Contender, Credentials, Entry, Role, Send, Setup};
 
-pub(crate) const ENTRY: Entry = Entry { name: "bradawl", start: |setup| Box::new(Ours::start(setup)), note: "" };
+pub(crate) const ENTRY: Entry =
+    Entry { name: "bradawl", start: |setup| Box::new(Ours::start(setup)), note: "" };
 
 /// How the user fragment of one of ours begins.
 const KIN: &str = "brad";

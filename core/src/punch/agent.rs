@@ -597,12 +597,7 @@ impl Agent {
             use_candidate,
             proof: is_kin.then_some(Proof { nomination, token: pair.token }),
         };
-        pair.sent(Sent {
-            id: check.id,
-            at: now,
-            role: self.role,
-            is_confirming: pair.works,
-        });
+        pair.sent(Sent { id: check.id, at: now, role: self.role, is_confirming: pair.works });
         self.counters.checks += 1;
         self.tried[pair.strategy as usize] += 1;
         let len = check.write(&self.username, &remote.credentials, buf).ok()?;

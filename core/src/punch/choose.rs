@@ -86,6 +86,8 @@ impl Agent {
             }
             self.confirm(now, best);
             self.select(now, best);
+            let used = self.selected.map(|selected| selected.path.local);
+            self.settle_tactics(now, used);
         } else if self.selected_slot.is_none() {
             if let Some(pair) = self.pairs.pair_mut(best) {
                 pair.is_nominated = true;
@@ -102,10 +104,16 @@ impl Agent {
             // If it is not proven here yet, what is in use stays until it is.
             _ => self.best(|pair| pair.works && pair.nomination == highest),
         };
-        let Some(chosen) = chosen.filter(|&chosen| Some(chosen) != self.selected_slot) else { return };
-        let is_provisional = highest == 0 && self.is_kin() && self.selected_slot.is_some();
-        if !is_provisional {
+        let Some(chosen) = chosen else { return };
+        let is_provisional = highest == 0 && self.is_kin();
+        let has_other = self.selected_slot.is_some_and(|used| used != chosen);
+        if self.selected_slot != Some(chosen) && !(is_provisional && has_other) {
             self.select(now, chosen);
+        }
+        if !is_provisional {
+            // Until the other side has chosen, it may choose any socket that we have opened.
+            let used = self.selected.map(|selected| selected.path.local);
+            self.settle_tactics(now, used);
         }
     }
 
@@ -136,7 +144,7 @@ impl Agent {
         self.previous = None;
         self.keep = Some(Keep::new(now, interval, is_kin));
         self.set_keep_timer(now);
-        self.settle_tactics(now, selected.path.local);
+        self.rest_tactics(now);
         self.events.push_back(Event::Selected(selected));
     }
 }

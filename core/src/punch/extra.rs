@@ -74,6 +74,10 @@ impl Extras {
         self.all.iter().filter(move |extra| extra.purpose == purpose).filter_map(|extra| extra.local)
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
     /// Whether a socket is one of these.
     pub(super) fn has(&self, local: SocketAddr) -> bool {
         self.all.iter().any(|extra| extra.local == Some(local))

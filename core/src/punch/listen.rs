@@ -332,4 +332,3 @@ impl Agent {
         self.remotes.iter().find(|place| place.address == address)
     }
 }
-

@@ -70,6 +70,7 @@ impl Volley {
 
     pub(super) fn next(&self) -> Option<Instant> {
         match self.state {
+            State::Told { .. } if self.theirs.is_some() => Some(Instant::ZERO),
             State::Pause { until } | State::Told { until } => Some(until),
             State::Scouting { ask_at } => Some(ask_at),
             State::Over => None,
@@ -165,6 +166,7 @@ mod tests {
         assert_eq!(volley.due(at(41)), None);
         let theirs = "198.51.100.1:7000".parse().expect("an address");
         volley.hear(theirs);
+        assert!(volley.next() <= Some(at(41)), "there is nothing to wait for");
         assert_eq!(volley.due(at(80)), Some(Step::Fire { at: theirs }));
     }
 

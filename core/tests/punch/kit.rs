@@ -4,9 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 
 use bradawl::machine::{HostInput, HostRequest, MIN_BUFFER, Machine, Meta, Output, Path, Verdict};
-use bradawl::punch::{
-    Agent, Candidate, Config, Credentials, Event, Nat, Party, Remote, Role, Selected,
-};
+use bradawl::punch::{Agent, Candidate, Config, Credentials, Event, Nat, Party, Remote, Role, Selected};
 use bradawl::rng::Rng;
 use bradawl::time::{Duration, Instant};
 
@@ -194,10 +192,16 @@ pub(crate) fn candidate(index: usize, front: Front) -> Candidate {
     let local = address(LOCALS[index]);
     match front {
         Front::Open => Candidate::host(open(index), 65_535),
-        Front::Symmetric => {
-            Candidate::server_reflexive(SocketAddr::new([203, 0, 113, index as u8].into(), 39_999), local, 65_535)
-        }
-        _ => Candidate::server_reflexive(SocketAddr::new([203, 0, 113, index as u8].into(), 40_001), local, 65_535),
+        Front::Symmetric => Candidate::server_reflexive(
+            SocketAddr::new([203, 0, 113, index as u8].into(), 39_999),
+            local,
+            65_535,
+        ),
+        _ => Candidate::server_reflexive(
+            SocketAddr::new([203, 0, 113, index as u8].into(), 40_001),
+            local,
+            65_535,
+        ),
     }
 }
 
