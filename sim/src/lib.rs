@@ -27,6 +27,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod accept;
 pub mod catalogue;
 pub mod check;
 #[cfg(feature = "cli")]
@@ -41,6 +42,7 @@ pub mod nat;
 pub mod odds;
 pub mod oracle;
 mod packet;
+pub mod peer;
 pub mod program;
 pub mod report;
 pub mod scenario;

@@ -121,6 +121,7 @@ impl Log {
                     Warrant::Candidate => 1,
                     Warrant::PeerReflexive => 2,
                     Warrant::Answer => 3,
+                    Warrant::Own => 4,
                 };
                 self.hasher.write(&[6, 0, why]);
                 self.digest_address(*to);
@@ -131,6 +132,10 @@ impl Log {
                     Strategy::Punch => 1,
                     Strategy::PeerReflexive => 2,
                     Strategy::Relay => 3,
+                    Strategy::Guess => 4,
+                    Strategy::Bracket => 5,
+                    Strategy::Birthday => 6,
+                    Strategy::Volley => 7,
                 };
                 self.hasher.write(&[6, 1, strategy]);
                 self.digest_address(*local);
@@ -145,6 +150,10 @@ impl Log {
             Happened::SeenAs(address) => {
                 self.hasher.write(&[6, 5]);
                 self.digest_address(*address);
+            }
+            Happened::MayProbe(ip) => {
+                self.hasher.write(&[6, 6]);
+                self.digest_address(SocketAddr::new(*ip, 0));
             }
         }
     }

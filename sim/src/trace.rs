@@ -4,7 +4,7 @@
 //! platform. The records themselves are kept only if somebody wants to see them.
 
 use core::fmt;
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 
 use bradawl::time::Instant;
 
@@ -131,6 +131,8 @@ pub enum Happened {
         /// Who said so.
         why: Warrant,
     },
+    /// It may try a few ports of this IP address that nobody named: its mediator has seen its peer there.
+    MayProbe(IpAddr),
     /// It uses this path to its peer from now on.
     Selected {
         /// Its own end.
@@ -161,6 +163,8 @@ pub enum Warrant {
     PeerReflexive,
     /// It is answering a request from there.
     Answer,
+    /// It is its own, as a server sees it.
+    Own,
 }
 
 /// How a path was won.
@@ -172,6 +176,14 @@ pub enum Strategy {
     Punch,
     /// One learned the other's address from a check that came through.
     PeerReflexive,
+    /// A public address with a port that a NAT is believed to have kept.
+    Guess,
+    /// The mediator saw the ports before and after.
+    Bracket,
+    /// Many ports against many guesses.
+    Birthday,
+    /// Two volleys at each other.
+    Volley,
     /// Through a relay.
     Relay,
 }
@@ -182,6 +194,10 @@ impl fmt::Display for Strategy {
             Self::Host => "host",
             Self::Punch => "punch",
             Self::PeerReflexive => "peer-reflexive",
+            Self::Guess => "guess",
+            Self::Bracket => "bracket",
+            Self::Birthday => "birthday",
+            Self::Volley => "volley",
             Self::Relay => "relay",
         })
     }

@@ -59,6 +59,17 @@ impl Checker {
         })
     }
 
+    /// Whether both have a path, and what each sends on its own arrives at the other on its own.
+    pub(crate) fn is_joined(&self, (a, b): (HostId, HostId)) -> bool {
+        let [of_a, of_b] = [a, b].map(|host| self.hosts[host.0 as usize].selected);
+        matches!((of_a, of_b), (Some(ours), Some(theirs)) if self.agree((a, ours), (b, theirs)))
+    }
+
+    /// Whether anybody has a path.
+    pub(crate) fn is_any_selected(&self, hosts: &[HostId]) -> bool {
+        hosts.iter().any(|host| self.hosts[host.0 as usize].selected.is_some())
+    }
+
     /// Judges one pair. `patience` is how long the certain may take.
     pub(crate) fn judge(
         &mut self,

@@ -5,16 +5,19 @@
 //! into theirs.
 
 mod judge;
+mod probes;
 mod shadow;
 
 use core::fmt;
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use std::collections::{BTreeMap, BTreeSet};
 
 use bradawl::machine::Path;
 use bradawl::time::{Duration, Instant};
 
 pub use judge::{Outcome, PairOutcome};
+use probes::Probes;
+pub use probes::{MOST_PROBES, PROBES_A_SECOND, PROBES_AT_ONCE};
 use shadow::Shadow;
 
 use crate::firewall::{Firewall, Inbound};
@@ -125,6 +128,8 @@ struct Facts {
     policy: Policy,
     /// Whom it may send to, since when and why.
     warrants: BTreeMap<SocketAddr, (Instant, Warrant)>,
+    /// Where it may try ports that nobody named, and what it has tried.
+    probes: BTreeMap<IpAddr, Probes>,
     /// Who has sent to it, where that is a warrant.
     heard: BTreeSet<SocketAddr>,
     /// Its path, since when, and how it was won.
@@ -212,7 +217,7 @@ impl Checker {
         facts.until_selected += u64::from(facts.first.is_none());
         let allowed = BURST + PER_SECOND * now.since(facts.started).as_secs();
         let (is_over, is_closed) = (facts.sent == allowed + 1, facts.is_closed);
-        let warrant = facts.warrant(path.remote);
+        let warrant = facts.warrant(now, path.remote);
         if is_over && facts.policy == Policy::Warranted {
             self.violate(now, Invariant::Budget, format!("{} has sent {allowed} packets", self.name(host)));
         }
@@ -229,6 +234,10 @@ impl Checker {
                     Invariant::Lost,
                     format!("{} sends on {path}, lost at {since:?}", self.name(host)),
                 );
+            }
+            Err(Unwarranted::TooFast) => {
+                let detail = format!("{} guesses on {path} beyond its budget", self.name(host));
+                self.violate(now, Invariant::Budget, detail);
             }
             Ok(()) | Err(Unwarranted::Lost(_)) => {}
         }
@@ -268,6 +277,9 @@ impl Checker {
             Happened::Closed => {
                 facts.is_closed = true;
                 facts.selected = None;
+            }
+            Happened::MayProbe(ip) => {
+                facts.probes.entry(ip).or_default();
             }
             Happened::SeenAs(_) => {}
         }
@@ -367,6 +379,8 @@ enum Unwarranted {
     Never,
     /// No longer, since then.
     Lost(Instant),
+    /// It has tried too many ports at that address, or too fast.
+    TooFast,
 }
 
 impl Facts {
@@ -374,6 +388,7 @@ impl Facts {
         Self {
             policy,
             warrants: BTreeMap::new(),
+            probes: BTreeMap::new(),
             heard: BTreeSet::new(),
             selected: None,
             first: None,
@@ -388,13 +403,16 @@ impl Facts {
         }
     }
 
-    fn warrant(&self, to: SocketAddr) -> Result<(), Unwarranted> {
+    fn warrant(&mut self, now: Instant, to: SocketAddr) -> Result<(), Unwarranted> {
         match self.policy {
             Policy::Anybody => return Ok(()),
             Policy::Answers if self.heard.contains(&to) => return Ok(()),
             Policy::Answers | Policy::Warranted => {}
         }
-        let (granted, why) = *self.warrants.get(&to).ok_or(Unwarranted::Never)?;
+        let Some(&(granted, why)) = self.warrants.get(&to) else {
+            let probes = self.probes.get_mut(&to.ip()).ok_or(Unwarranted::Never)?;
+            return if probes.take(now) { Ok(()) } else { Err(Unwarranted::TooFast) };
+        };
         match self.lost {
             Some(lost) if lost > granted && why != Warrant::Server => Err(Unwarranted::Lost(lost)),
             _ => Ok(()),

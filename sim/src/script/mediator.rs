@@ -1,20 +1,31 @@
 //! A STUN server that also introduces peers to each other: as soon as both are there, each is told the
 //! other's addresses, and again whenever one of them says `join`.
+//!
+//! While they punch, it tells each what it sees of the other's ports (`marks.rs`), and hands on what one has
+//! to say to the other. Such a message is worth little if it comes late, so it is sent three times.
 
 use core::convert::Infallible;
 use core::net::{IpAddr, SocketAddr};
 use std::collections::{BTreeMap, VecDeque};
 
 use bradawl::machine::{HostInput, HostRequest, Machine, Meta, Output, Path, SocketId, Transport, Verdict};
+use bradawl::punch::Hint;
 use bradawl::rng::Rng;
 use bradawl::stun::server::{Alternate, Config, Ports, StunServer};
-use bradawl::time::Instant;
+use bradawl::time::{Duration, Instant};
 
-use super::introduction::{Introduction, Secret, Verb};
+use super::introduction::{Introduction, Said, Secret, Told, Verb};
+use super::marks::Marks;
 use super::{ALTERNATE_PORT, STUN_PORT};
 
 /// How many peers it remembers.
 const MAX_PEERS: usize = 1_024;
+
+/// When a hint that the mediator has itself is told.
+const COPIES: [Duration; 3] = [Duration::ZERO, Duration::from_millis(20), Duration::from_millis(60)];
+
+/// How many messages may wait for their time.
+const MAX_LATER: usize = 1_024;
 
 /// The mediator as a [`Machine`].
 #[derive(Debug)]
@@ -25,8 +36,12 @@ pub struct Mediator {
     peers: BTreeMap<String, (Introduction, Path)>,
     binds: VecDeque<SocketAddr>,
     sockets: u32,
-    /// Whom to tell about whom.
-    tell: VecDeque<(Path, Introduction)>,
+    marks: Marks,
+    /// What to say, and to whom.
+    tell: VecDeque<(Path, Said)>,
+    /// What to say later, in order of time.
+    later: BTreeMap<(Instant, u64), (Path, Said)>,
+    serial: u64,
 }
 
 impl Mediator {
@@ -55,7 +70,10 @@ impl Mediator {
             peers: BTreeMap::new(),
             binds: binds.collect(),
             sockets: 0,
+            marks: Marks::default(),
             tell: VecDeque::new(),
+            later: BTreeMap::new(),
+            serial: 0,
         }
     }
 
@@ -66,18 +84,46 @@ impl Mediator {
         if is_old || known.is_none() && self.peers.len() == MAX_PEERS {
             return;
         }
+        let joined = Introduction { seen: Some(path.remote), ..joined };
         let is_news = known.is_none_or(|(known, _)| *known != joined);
         let (to, generation) = (joined.to.clone(), joined.generation);
         let known = self.peers.get(&to).filter(|(other, _)| other.to == name);
         if let Some((other, other_path)) = known {
             let theirs = Introduction { verb: Verb::Meet, answers: generation, ..other.clone() };
             let ours = Introduction { verb: Verb::Meet, answers: other.generation, ..joined.clone() };
-            self.tell.push_back((path, theirs));
+            self.tell.push_back((path, Said::Introduction(theirs)));
             if is_news {
-                self.tell.push_back((*other_path, ours));
+                self.tell.push_back((*other_path, Said::Introduction(ours)));
             }
         }
         self.peers.insert(name, (joined, path));
+    }
+
+    /// A peer has something to say to the other one.
+    fn hand_on(&mut self, told: Told) {
+        let is_of_peer = matches!(told.hint, Hint::Aim { .. });
+        if let Some(path) = self.way_to(&told).filter(|_| is_of_peer) {
+            self.tell.push_back((path, Said::Told(told)));
+        }
+    }
+
+    /// A bracket was seen.
+    fn tell_often(&mut self, now: Instant, told: &Told) {
+        let Some(path) = self.way_to(told) else { return };
+        for after in COPIES {
+            if self.later.len() < MAX_LATER {
+                self.serial += 1;
+                self.later.insert((now + after, self.serial), (path, Said::Told(told.clone())));
+            }
+        }
+    }
+
+    /// Where the receiver of a hint is, if the two know each other and that is what they do now.
+    fn way_to(&self, told: &Told) -> Option<Path> {
+        let (sender, _) = self.peers.get(&told.name)?;
+        let (receiver, path) = self.peers.get(&told.to)?;
+        let are_peers = sender.to == told.to && receiver.to == told.name;
+        (are_peers && sender.generation == told.generation).then_some(*path)
     }
 }
 
@@ -86,10 +132,15 @@ impl Machine for Mediator {
 
     fn handle_input(&mut self, now: Instant, path: Path, meta: Meta, bytes: &[u8]) -> Verdict {
         if self.stun.handle_input(now, path, meta, bytes) != Verdict::Unclaimed {
+            if let Some(told) = self.marks.observe(path, bytes, &self.secret) {
+                self.tell_often(now, &told);
+            }
             return Verdict::Consumed;
         }
-        if let Some(joined) = Introduction::read(bytes, &self.secret).filter(|said| said.verb == Verb::Join) {
-            self.join(path, joined);
+        match Said::read(bytes, &self.secret) {
+            Some(Said::Introduction(said)) if said.verb == Verb::Join => self.join(path, said),
+            Some(Said::Told(told)) => self.hand_on(told),
+            _ => {}
         }
         Verdict::Consumed
     }
@@ -104,11 +155,20 @@ impl Machine for Mediator {
             let id = SocketId(self.sockets);
             return Output::Host(HostRequest::Bind { id, transport: Transport::Udp, local });
         }
+        while let Some(due) = self.later.first_entry().filter(|entry| entry.key().0 <= now) {
+            self.tell.push_back(due.remove());
+        }
         if let Some((path, said)) = self.tell.pop_front() {
             let bytes = said.write(&self.secret);
             buf[..bytes.len()].copy_from_slice(&bytes);
             return Output::Transmit { path, len: bytes.len(), segment: None, ecn: None };
         }
-        self.stun.poll_output(now, buf)
+        match self.stun.poll_output(now, buf) {
+            Output::Idle(wake) => {
+                let next = self.later.first_key_value().map(|((at, _), _)| *at);
+                Output::Idle([wake, next].into_iter().flatten().min())
+            }
+            output => output,
+        }
     }
 }

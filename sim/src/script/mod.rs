@@ -7,7 +7,9 @@
 //! * [`Silent`]: says nothing.
 
 mod introduction;
+mod marks;
 mod mediator;
+mod nat_text;
 mod peer;
 mod repeater;
 
@@ -17,6 +19,7 @@ use bradawl::machine::{HostInput, Machine, Meta, Output, Path, Verdict};
 use bradawl::time::Instant;
 
 pub use introduction::Secret;
+pub(crate) use introduction::{Introduction, MAX_CANDIDATES, PREFERENCE, Said, Told, Verb};
 pub use mediator::Mediator;
 pub use peer::{Peer, PeerSetup};
 pub use repeater::Repeater;

@@ -222,6 +222,18 @@ impl World {
         SocketAddr::new(address, port)
     }
 
+    /// The first public IPv4 address that a host's packets to the internet come from: its own, or that of the
+    /// outermost NAT on its way.
+    pub fn public_address(&self, host: HostId) -> Option<IpAddr> {
+        let host = &self.hosts[host.0 as usize];
+        let network = host.ports.first()?.network;
+        let outermost = self.uplinks(network).filter_map(|uplink| uplink.nat.as_ref()).last();
+        match outermost {
+            Some(nat) => nat.addresses().first().copied(),
+            None => host.addresses().find(IpAddr::is_ipv4),
+        }
+    }
+
     /// All addresses of a host.
     pub fn addresses(&self, host: HostId) -> Vec<IpAddr> {
         self.hosts[host.0 as usize].addresses().collect()

@@ -205,6 +205,17 @@ impl World {
         self.pairs.push((a, b));
     }
 
+    /// Whether two hosts have a path and agree on it: what each sends on its own has arrived at the other on
+    /// its own.
+    pub fn has_path(&self, a: HostId, b: HostId) -> bool {
+        self.check.is_joined((a, b))
+    }
+
+    /// Whether one of two hosts believes to have a path.
+    pub fn has_any_path(&self, a: HostId, b: HostId) -> bool {
+        self.check.is_any_selected(&[a, b])
+    }
+
     /// What time it is.
     pub const fn now(&self) -> Instant {
         self.now

@@ -43,9 +43,11 @@ fn said(happened: &Happened) -> Vec<String> {
                 Warrant::Candidate => "a candidate",
                 Warrant::PeerReflexive => "peer-reflexive",
                 Warrant::Answer => "to answer",
+                Warrant::Own => "its own",
             };
             vec![format!("may send ({why})"), format!("to {to}")]
         }
+        Happened::MayProbe(ip) => vec!["may try ports".to_owned(), format!("of {ip}")],
         Happened::Selected { local, remote, strategy } => {
             vec![format!("selected: {strategy}"), local.to_string(), format!("→ {remote}")]
         }

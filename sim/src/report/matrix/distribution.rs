@@ -208,5 +208,7 @@ fn number(strategy: Strategy) -> u8 {
         Strategy::Punch => 1,
         Strategy::PeerReflexive => 2,
         Strategy::Relay => 3,
+        Strategy::Guess | Strategy::Bracket => 4,
+        Strategy::Birthday | Strategy::Volley => 5,
     }
 }

@@ -24,7 +24,9 @@ use bradawl::stun::client::{Event, Request, RequestId, StunClient};
 use bradawl::stun::transaction::RoundTrips;
 use bradawl::time::{Duration, Instant};
 
-use super::introduction::{Introduction, MAX_CANDIDATES, Secret, Verb};
+use bradawl::punch::{Candidate, Nat};
+
+use super::introduction::{Introduction, MAX_CANDIDATES, PREFERENCE, Said, Secret, Verb};
 use crate::trace::{Happened, Warrant};
 use pairs::{Pairs, Sent};
 
@@ -224,9 +226,15 @@ impl Peer {
             to: self.setup.peer.clone(),
             generation: self.generation,
             answers: 0,
-            candidates: self.candidates(),
+            candidates: self
+                .candidates()
+                .into_iter()
+                .map(|address| Candidate::host(address, PREFERENCE))
+                .collect(),
+            nat: Nat::default(),
+            seen: None,
         };
-        let bytes = joined.write(&self.setup.secret);
+        let bytes = Said::Introduction(joined).write(&self.setup.secret);
         buf.get_mut(..bytes.len())?.copy_from_slice(&bytes);
         Some((Path::udp(local, server), bytes.len()))
     }
@@ -255,7 +263,7 @@ impl Peer {
             self.join_at = self.join_at.map(|at| at.max(now + REJOIN));
         }
         let locals: Vec<SocketAddr> = self.sockets.iter().filter_map(|socket| socket.local).collect();
-        for &candidate in &said.candidates {
+        for candidate in said.candidates.iter().map(|candidate| candidate.address) {
             if self.pairs.add_candidate(now, &locals, candidate) {
                 self.todo.push_back(Todo::Say(Happened::MaySend { to: candidate, why: Warrant::Candidate }));
             }
@@ -330,8 +338,11 @@ impl Machine for Peer {
     type Event = Happened;
 
     fn handle_input(&mut self, now: Instant, path: Path, meta: Meta, bytes: &[u8]) -> Verdict {
-        if let Some(said) = Introduction::read(bytes, &self.setup.secret) {
-            if said.verb == Verb::Meet && self.began.is_some() {
+        if let Some(said) = Said::read(bytes, &self.setup.secret) {
+            if let Said::Introduction(said) = said
+                && said.verb == Verb::Meet
+                && self.began.is_some()
+            {
                 self.meet(now, &said);
             }
             return Verdict::Consumed;

@@ -1,0 +1,556 @@
+//! A peer as a program for hosts of the simulator: the real discovery and the real agent of the core, put
+//! together as far as two need it to meet.
+//!
+//! 1. *Gather* (`gather.rs`): a socket per address of the host, and for each a [`Discovery`] that finds out
+//!    what the NAT does and how the socket looks.
+//! 2. *Join*: says its candidates and its NAT to the mediator until it is told its peer's, and every other
+//!    second from then on, which keeps the way back open.
+//! 3. *Punch*: an [`Agent`] with credentials that both derive and nobody sends. What it has to tell the other
+//!    side goes by way of the mediator, in four copies, as a packet may be lost.
+//! 4. *Keep*: the agent does. If the path is lost, another generation begins at 1.
+//!
+//! [`Discovery`]: bradawl::discovery::Discovery
+
+mod gather;
+mod tally;
+
+use core::net::{IpAddr, SocketAddr};
+use std::collections::VecDeque;
+
+use bradawl::machine::{HostInput, HostRequest, Interface, MIN_BUFFER, Machine, Meta, Output, Path, Verdict};
+use bradawl::punch::{
+    Agent, Candidate, Config, Credentials, Event, Hint, Nat, Observers, Party, Remote, Role, Selected,
+};
+use bradawl::rng::Rng;
+use bradawl::time::{Duration, Instant};
+
+use crate::script::{Introduction, Said, Secret, Told, Verb};
+use crate::trace::{Happened, Strategy, Warrant};
+use gather::{FIRST_OF_AGENT, Gathering};
+pub use tally::{Sent, Tally};
+
+/// How often it joins until it is told of its peer …
+const JOIN: Duration = Duration::from_millis(250);
+/// … and how often from then on.
+const REJOIN: Duration = Duration::from_secs(2);
+/// For how long what it has learned of itself is not asked for again.
+const FRESH: Duration = Duration::from_secs(5);
+/// How long it waits for its peer to be there before it says so.
+const MEET_PATIENCE: Duration = Duration::from_secs(20);
+/// When the copies of a hint leave.
+const COPIES: [Duration; 4] =
+    [Duration::ZERO, Duration::from_millis(20), Duration::from_millis(60), Duration::from_millis(140)];
+/// How many hints may wait for their time, and how many of the other side's are remembered.
+const MAX_HINTS: usize = 256;
+
+/// Who a peer is.
+#[derive(Clone, Debug)]
+pub struct PeerSetup {
+    /// Its own name. The smaller one of two is the caller's.
+    pub name: String,
+    /// The peer that it wants to reach.
+    pub peer: String,
+    /// Where the mediator listens, of each family: its first address with both ports, then its second one.
+    pub mediator: Vec<SocketAddr>,
+    /// What its peer and the mediator know, too.
+    pub secret: Secret,
+    /// The port of its sockets; 0: any.
+    pub port: u16,
+    /// When it begins to punch, if not as soon as it knows its peer.
+    pub begin: Option<Instant>,
+    /// Whether it may open hundreds of ports for one connection.
+    pub birthday: bool,
+    /// How often it punches in vain before it gives up.
+    pub tries: u8,
+    /// A bug on purpose: it sends to an address that nobody gave it.
+    pub is_stray: bool,
+}
+
+/// The peer as a [`Machine`].
+pub struct Peer {
+    setup: PeerSetup,
+    rng: Rng,
+    gathering: Gathering,
+    /// What is to be done before anything else.
+    todo: VecDeque<Todo>,
+    generation: u64,
+    began: Option<Instant>,
+    /// When to join next.
+    join_at: Option<Instant>,
+    met: Option<Met>,
+    agent: Option<Agent>,
+    /// What the other side is to be told, and when.
+    hints: Vec<(Instant, Told)>,
+    hints_said: u32,
+    /// Which of the other side's hints have come.
+    hints_heard: VecDeque<u32>,
+    tries: u8,
+    has_failed: bool,
+    has_strayed: bool,
+    tally: Tally,
+}
+
+/// The other side, as the mediator has introduced it.
+#[derive(Clone, Debug)]
+struct Met {
+    generation: u64,
+    candidates: Vec<Candidate>,
+    nat: Nat,
+    /// Where the mediator has seen it.
+    seen: Option<SocketAddr>,
+}
+
+#[derive(Clone, Debug)]
+enum Todo {
+    Ask(HostRequest),
+    Say(Happened),
+}
+
+impl Peer {
+    /// A peer on a host with these interfaces.
+    pub fn new(setup: PeerSetup, interfaces: &[Interface], mut rng: Rng) -> Self {
+        let mut peer = Self {
+            gathering: Gathering::new(setup.mediator.clone(), setup.port, rng.fork()),
+            setup,
+            rng,
+            todo: VecDeque::new(),
+            generation: 0,
+            began: None,
+            join_at: None,
+            met: None,
+            agent: None,
+            hints: Vec::new(),
+            hints_said: 0,
+            hints_heard: VecDeque::new(),
+            tries: 0,
+            has_failed: false,
+            has_strayed: false,
+            tally: Tally::default(),
+        };
+        peer.gathering.open(interfaces);
+        for &server in &peer.setup.mediator {
+            peer.todo.push_back(Todo::Say(Happened::MaySend { to: server, why: Warrant::Server }));
+        }
+        peer
+    }
+
+    /// What it has sent and when it had its path.
+    pub const fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
+    /// What it knows of its NAT.
+    pub fn nat(&self) -> Nat {
+        Nat { birthday: self.setup.birthday, ..self.gathering.nat() }
+    }
+
+    fn is_caller(&self) -> bool {
+        self.setup.name < self.setup.peer
+    }
+
+    /// Begins again at 1, at the next poll.
+    fn regenerate(&mut self) {
+        self.end_agent();
+        (self.began, self.join_at, self.met) = (None, None, None);
+        self.hints.clear();
+        self.hints_heard.clear();
+        self.gathering.again();
+    }
+
+    /// Ends the agent; what it has opened is closed.
+    fn end_agent(&mut self) {
+        let Some(mut agent) = self.agent.take() else { return };
+        if agent.selected().is_some() {
+            self.todo.push_back(Todo::Say(Happened::Lost));
+        }
+        agent.close();
+        let mut buf = [0; MIN_BUFFER];
+        loop {
+            match agent.poll_output(self.began.unwrap_or_default(), &mut buf) {
+                Output::Host(request) => self.todo.push_back(Todo::Ask(request)),
+                Output::Idle(_) => break,
+                Output::Event(_) | Output::Transmit { .. } => {}
+            }
+        }
+    }
+
+    /// A higher generation than any before, even before this program was started.
+    fn begin(&mut self, now: Instant) {
+        self.generation = (now.as_micros() / 1_000 + 1).max(self.generation + 1);
+        self.began = Some(now);
+        self.has_failed = false;
+    }
+
+    /// Says to the mediator who it is, from the first socket that the mediator has answered, or from any.
+    fn join(&mut self, now: Instant, buf: &mut [u8]) -> Option<(Path, usize)> {
+        self.join_at = Some(now + if self.met.is_some() { REJOIN } else { JOIN });
+        let joined = Introduction {
+            verb: Verb::Join,
+            name: self.setup.name.clone(),
+            to: self.setup.peer.clone(),
+            generation: self.generation,
+            answers: 0,
+            candidates: self.gathering.candidates(),
+            nat: self.nat(),
+            seen: None,
+        };
+        self.say(&Said::Introduction(joined), buf)
+    }
+
+    fn say(&self, said: &Said, buf: &mut [u8]) -> Option<(Path, usize)> {
+        let path = self.gathering.way_to_mediator()?;
+        let bytes = said.write(&self.setup.secret);
+        buf.get_mut(..bytes.len())?.copy_from_slice(&bytes);
+        Some((path, bytes.len()))
+    }
+
+    /// The mediator told where the peer is.
+    fn meet(&mut self, now: Instant, said: Introduction) {
+        let known = self.met.as_ref().map_or(0, |met| met.generation);
+        let is_for_us = said.name == self.setup.peer && said.to == self.setup.name;
+        if !is_for_us || said.answers != self.generation || said.generation < known {
+            return;
+        }
+        if said.generation == known {
+            return self.learn(now, said.candidates);
+        }
+        // Something has happened to the peer. Perhaps it was on this side: what was learned long ago may not
+        // be so any more.
+        if self.met.is_some() && self.began.is_some_and(|began| now > began + FRESH) {
+            return self.regenerate();
+        }
+        self.end_agent();
+        self.hints.clear();
+        self.hints_heard.clear();
+        let Introduction { generation, candidates, nat, seen, .. } = said;
+        self.met = Some(Met { generation, candidates, nat, seen });
+        self.join_at = self.join_at.map(|at| at.max(now + REJOIN));
+    }
+
+    /// More candidates of a peer that is known already.
+    fn learn(&mut self, now: Instant, candidates: Vec<Candidate>) {
+        let Some(met) = &mut self.met else { return };
+        let news: Vec<Candidate> =
+            candidates.into_iter().filter(|candidate| !met.candidates.contains(candidate)).collect();
+        met.candidates.extend_from_slice(&news);
+        if self.agent.is_none() || news.is_empty() {
+            return;
+        }
+        self.say_warrants();
+        if let Some(agent) = &mut self.agent {
+            for candidate in &news {
+                let _ = agent.add_remote(now, candidate);
+            }
+        }
+    }
+
+    /// Whom the agent may send to from now on: the candidates, the public addresses among them with the
+    /// ports of the others, and at what the mediator has seen a bounded number of ports.
+    fn say_warrants(&mut self) {
+        let Some(met) = &self.met else { return };
+        let addresses: Vec<SocketAddr> = met.candidates.iter().map(|candidate| candidate.address).collect();
+        let say = |to| Todo::Say(Happened::MaySend { to, why: Warrant::Candidate });
+        for address in &addresses {
+            self.todo.push_back(say(*address));
+            for other in addresses.iter().filter(|other| other.port() != address.port()) {
+                let is_public = |ip: IpAddr| matches!(ip, IpAddr::V4(ip) if !ip.is_private());
+                if is_public(address.ip()) {
+                    self.todo.push_back(say(SocketAddr::new(address.ip(), other.port())));
+                }
+            }
+        }
+        self.todo.extend(met.seen.map(|seen| Todo::Say(Happened::MayProbe(seen.ip()))));
+    }
+
+    /// Begins to punch, if it is time to.
+    fn punch(&mut self, now: Instant) {
+        let is_time = self.setup.begin.is_none_or(|begin| begin <= now);
+        let Some(met) = self.met.clone().filter(|_| is_time && self.agent.is_none() && !self.has_failed)
+        else {
+            return;
+        };
+        self.say_warrants();
+        let is_caller = self.is_caller();
+        let of = |caller: u64, callee: u64| format!("{caller} {callee}");
+        let session = match is_caller {
+            true => of(self.generation, met.generation),
+            false => of(met.generation, self.generation),
+        };
+        let (caller, callee) = Credentials::derive(&self.setup.secret.of_peers, session.as_bytes());
+        let (ours, theirs) = if is_caller { (caller, callee) } else { (callee, caller) };
+        let username = format!("{}/{}/{}", self.setup.name, self.setup.peer, self.generation);
+        let config = Config {
+            nat: self.nat(),
+            servers: self.setup.mediator.clone(),
+            observers: Some(Observers {
+                endpoints: self.setup.mediator.clone(),
+                key: self.setup.secret.observer_key(&username),
+                username,
+            }),
+            first_socket: FIRST_OF_AGENT,
+            ..Config::default()
+        };
+        let role = if is_caller { Role::Controlling } else { Role::Controlled };
+        let mut agent = Agent::new(config, ours, role, self.rng.fork());
+        for (candidate, base) in self.gathering.locals() {
+            let _ = agent.add_local(now, &candidate, base);
+        }
+        agent.begin(now, Remote { credentials: theirs, party: Party::Kin, nat: met.nat });
+        for candidate in &met.candidates {
+            let _ = agent.add_remote(now, candidate);
+        }
+        agent.end_of_candidates(now);
+        self.tally.begin(now, &met.candidates);
+        self.agent = Some(agent);
+    }
+
+    /// The other side, or the mediator, has something to tell.
+    fn hear(&mut self, now: Instant, told: &Told) {
+        let is_from_peer = told.name == self.setup.peer && told.to == self.setup.name;
+        let is_current = self.met.as_ref().is_some_and(|met| met.generation == told.generation);
+        if !is_from_peer || !is_current || self.hints_heard.contains(&told.number) {
+            return;
+        }
+        let Some(agent) = &mut self.agent else { return };
+        if self.hints_heard.len() == MAX_HINTS {
+            self.hints_heard.pop_front();
+        }
+        self.hints_heard.push_back(told.number);
+        let ip = match told.hint {
+            Hint::Bracket { ip, .. } => ip,
+            Hint::Aim { at } => at.ip(),
+        };
+        let seen = self.met.as_ref().and_then(|met| met.seen).map(|seen| seen.ip());
+        // An aim is the peer's word alone: it counts where the mediator has seen it.
+        if matches!(told.hint, Hint::Bracket { .. }) && seen != Some(ip) {
+            self.todo.push_back(Todo::Say(Happened::MayProbe(ip)));
+        }
+        agent.hear(now, told.hint);
+    }
+
+    /// The other side is to be told something.
+    fn tell(&mut self, now: Instant, hint: Hint) {
+        self.hints_said += 1;
+        let told = Told {
+            name: self.setup.name.clone(),
+            to: self.setup.peer.clone(),
+            generation: self.generation,
+            number: self.hints_said,
+            hint,
+        };
+        for after in COPIES {
+            if self.hints.len() < MAX_HINTS {
+                self.hints.push((now + after, told.clone()));
+            }
+        }
+    }
+
+    fn happened(&mut self, now: Instant, event: Event) {
+        match event {
+            Event::Selected(selected) => {
+                self.tries = 0;
+                self.tally.select(now, selected);
+                self.todo.push_back(Todo::Say(said(&selected)));
+            }
+            Event::Tell(hint) => self.tell(now, hint),
+            Event::Learned(to) => {
+                self.todo.push_back(Todo::Say(Happened::MaySend { to, why: Warrant::PeerReflexive }));
+            }
+            Event::Lost { .. } => {
+                self.todo.push_back(Todo::Say(Happened::Lost));
+                self.regenerate();
+            }
+            Event::RoleChanged(_) => {}
+            Event::Failed(failure) => {
+                self.tally.fail(failure);
+                self.tries += 1;
+                if self.tries >= self.setup.tries {
+                    self.give_up("no path: every check was lost");
+                } else {
+                    self.regenerate();
+                }
+            }
+        }
+    }
+
+    fn give_up(&mut self, why: &'static str) {
+        self.end_agent();
+        (self.has_failed, self.tries) = (true, 0);
+        self.todo.push_back(Todo::Say(Happened::Failed(why)));
+    }
+
+    /// When it is time to give up waiting for the peer.
+    fn deadline(&self) -> Option<Instant> {
+        let is_waiting = self.met.is_none() && !self.has_failed;
+        self.began.filter(|_| is_waiting).map(|began| began + MEET_PATIENCE)
+    }
+
+    /// What is due at `now` beside what the machines inside want.
+    fn due(&mut self, now: Instant, buf: &mut [u8]) -> Option<Output<Happened>> {
+        let transmit = |(path, len)| Output::Transmit { path, len, segment: None, ecn: None };
+        match self.todo.pop_front() {
+            Some(Todo::Ask(request)) => return Some(Output::Host(request)),
+            Some(Todo::Say(happened)) => return Some(Output::Event(happened)),
+            None => {}
+        }
+        if let Some(request) = self.gathering.next_request() {
+            return Some(Output::Host(request));
+        }
+        if self.began.is_none() && self.gathering.has_socket() {
+            self.begin(now);
+        }
+        if self.join_at.is_none() && self.began.is_some() && self.gathering.is_known() {
+            self.join_at = Some(now);
+            let seen = self.gathering.seen_as();
+            self.todo.extend(seen.into_iter().map(|seen| Todo::Say(Happened::SeenAs(seen))));
+        }
+        if self.deadline().is_some_and(|deadline| deadline <= now) {
+            self.give_up("the peer or the mediator does not answer");
+        }
+        self.punch(now);
+        if let Some(todo) = self.todo.pop_front() {
+            self.todo.push_front(todo);
+            return self.due(now, buf);
+        }
+        if self.join_at.is_some_and(|at| at <= now)
+            && let Some(joined) = self.join(now, buf)
+        {
+            return Some(transmit(joined));
+        }
+        if let Some(index) = self.hints.iter().position(|(at, _)| *at <= now) {
+            let (_, told) = self.hints.remove(index);
+            return self.say(&Said::Told(told), buf).map(transmit);
+        }
+        None
+    }
+
+    /// What the agent wants, if it wants anything now; else when it wants to be asked again.
+    fn poll_agent(&mut self, now: Instant, buf: &mut [u8]) -> Result<Output<Happened>, Option<Instant>> {
+        loop {
+            let Some(agent) = &mut self.agent else { return Err(None) };
+            match agent.poll_output(now, buf) {
+                Output::Transmit { mut path, len, segment, ecn } => {
+                    self.tally.sent(now, path);
+                    if self.setup.is_stray && !self.has_strayed && self.tally.all().len() > 2 {
+                        self.has_strayed = true;
+                        path.remote.set_port(path.remote.port() ^ 1);
+                    }
+                    return Ok(Output::Transmit { path, len, segment, ecn });
+                }
+                Output::Host(request) => return Ok(Output::Host(request)),
+                Output::Event(event) => {
+                    self.happened(now, event);
+                    if let Some(todo) = self.todo.pop_front() {
+                        return Ok(match todo {
+                            Todo::Ask(request) => Output::Host(request),
+                            Todo::Say(happened) => Output::Event(happened),
+                        });
+                    }
+                }
+                Output::Idle(wake) => return Err(wake),
+            }
+        }
+    }
+}
+
+/// What the world is told of a path.
+fn said(selected: &Selected) -> Happened {
+    let strategy = match selected.strategy {
+        bradawl::punch::Strategy::Plain if selected.remote == bradawl::punch::Kind::Host => Strategy::Host,
+        bradawl::punch::Strategy::Plain => Strategy::Punch,
+        bradawl::punch::Strategy::PeerReflexive => Strategy::PeerReflexive,
+        bradawl::punch::Strategy::Guess => Strategy::Guess,
+        bradawl::punch::Strategy::Bracket => Strategy::Bracket,
+        bradawl::punch::Strategy::Birthday => Strategy::Birthday,
+        bradawl::punch::Strategy::Volley => Strategy::Volley,
+        bradawl::punch::Strategy::Relay => Strategy::Relay,
+    };
+    Happened::Selected { local: selected.path.local, remote: selected.path.remote, strategy }
+}
+
+impl Machine for Peer {
+    type Event = Happened;
+
+    fn handle_input(&mut self, now: Instant, path: Path, meta: Meta, bytes: &[u8]) -> Verdict {
+        match Said::read(bytes, &self.setup.secret) {
+            Some(Said::Introduction(said)) if said.verb == Verb::Meet && self.began.is_some() => {
+                self.meet(now, said);
+                return Verdict::Consumed;
+            }
+            Some(Said::Told(told)) => {
+                self.hear(now, &told);
+                return Verdict::Consumed;
+            }
+            Some(Said::Introduction(_)) => return Verdict::Consumed,
+            None => {}
+        }
+        let (verdict, own) = self.gathering.handle_input(now, path, meta, bytes);
+        if verdict != Verdict::Unclaimed {
+            // It may ask whether packets to itself come back.
+            let say = |to| Todo::Say(Happened::MaySend { to, why: Warrant::Own });
+            self.todo.extend(own.map(say));
+            return verdict;
+        }
+        // Who has not begun yet does not know its peer's checks from anybody's.
+        let Some(agent) = &mut self.agent else { return Verdict::Unclaimed };
+        let verdict = agent.handle_input(now, path, meta, bytes);
+        if verdict != Verdict::Unclaimed {
+            self.tally.heard(now, path);
+        }
+        verdict
+    }
+
+    fn handle_host(&mut self, now: Instant, input: HostInput<'_>) {
+        match input {
+            HostInput::Interfaces(interfaces) if !self.gathering.is_on(interfaces) => {
+                self.regenerate();
+                self.gathering.reopen(interfaces);
+            }
+            HostInput::ClockJumped(_) => self.regenerate(),
+            HostInput::Bound { id, .. } if id >= FIRST_OF_AGENT => {
+                if let Some(agent) = &mut self.agent {
+                    agent.handle_host(now, input);
+                }
+            }
+            HostInput::Bound { .. } => self.gathering.handle_host(now, input),
+            input => {
+                self.gathering.handle_host(now, input);
+                if let Some(agent) = &mut self.agent {
+                    agent.handle_host(now, input);
+                }
+            }
+        }
+    }
+
+    fn poll_output(&mut self, now: Instant, buf: &mut [u8]) -> Output<Happened> {
+        loop {
+            if let Some(output) = self.due(now, buf) {
+                return output;
+            }
+            let mut wakes = vec![self.deadline(), self.join_at];
+            match self.gathering.poll_output(now, buf) {
+                Ok(output) => return output,
+                Err(wake) => wakes.push(wake),
+            }
+            // What it has just learned may change what is due.
+            if self.join_at.is_none() && self.began.is_some() && self.gathering.is_known() {
+                continue;
+            }
+            match self.poll_agent(now, buf) {
+                Ok(output) => return output,
+                Err(wake) => wakes.push(wake),
+            }
+            if !self.todo.is_empty() || self.began.is_none() && self.gathering.has_socket() {
+                continue;
+            }
+            if self.agent.is_none() && self.met.is_some() && !self.has_failed {
+                wakes.push(self.setup.begin);
+            }
+            wakes.extend(self.hints.iter().map(|(at, _)| Some(*at)));
+            if wakes.iter().flatten().any(|wake| *wake <= now) {
+                continue;
+            }
+            return Output::Idle(wakes.into_iter().flatten().min());
+        }
+    }
+}
