@@ -151,6 +151,10 @@ impl Log {
                 self.hasher.write(&[6, 5]);
                 self.digest_address(*address);
             }
+            Happened::MayVolley(at) => {
+                self.hasher.write(&[6, 7]);
+                self.digest_address(*at);
+            }
             Happened::MayProbe(ip) => {
                 self.hasher.write(&[6, 6]);
                 self.digest_address(SocketAddr::new(*ip, 0));

@@ -133,6 +133,9 @@ pub enum Happened {
     },
     /// It may try a few ports of this IP address that nobody named: its mediator has seen its peer there.
     MayProbe(IpAddr),
+    /// It may send one volley to this address: its peer is going to have the port, and its mediator has seen
+    /// it at the IP address.
+    MayVolley(SocketAddr),
     /// It uses this path to its peer from now on.
     Selected {
         /// Its own end.

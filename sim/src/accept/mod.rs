@@ -7,8 +7,8 @@
 //! What all cases share: two peers who have found out how they look, are registered, and have been told of each
 //! other; the caller begins to punch at a given moment and the callee 50 ms later. Time is counted from the
 //! caller's moment until both have a path and agree on it; packets are all those of the two agents until
-//! then, checks, answers and marks. A direct round trip takes 80 ms: 20 ms on each peer's access link each
-//! way, and nothing behind it, so the mediator is 20 ms away from both. Packets go lost on the access links,
+//! then, checks, answers and marks. A direct round trip takes 80 ms: 19.5 ms on each peer's access link each
+//! way and up to 1 ms in its home, and nothing behind it, so the mediator is 20 ms away from both. Packets go lost on the access links,
 //! half of what a case says on each, in each direction by itself: so a direct path loses what the case says,
 //! and the way to the mediator half as much.
 

@@ -3,6 +3,7 @@
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use bradawl::machine::{HostInput, Machine, Meta, Output, Path, Verdict};
+use bradawl::punch::Nat;
 use bradawl::rng::Rng;
 use bradawl::time::{Duration, Instant};
 
@@ -27,8 +28,13 @@ const SKEW: Duration = Duration::from_millis(50);
 const SETTLE: Duration = Duration::from_millis(400);
 /// How long it goes on at most.
 const PATIENCE: Duration = Duration::from_secs(14);
-/// How long a packet takes on the access link of either.
-const ACCESS: Span = Span::from_millis(20);
+/// When a neighbour takes a tuple.
+const NEIGHBOURS: Duration = Duration::from_secs(6);
+/// How long a packet takes on the access link of either, and at most within a home: half of that in the mean,
+/// so that both together are 20 ms. What leaves a host at one moment does not reach its NAT at one moment,
+/// and strangers get in between.
+const ACCESS: Span = Span::from_micros(19_500);
+const HOME_JITTER: Span = Span::from_millis(1);
 
 /// What the two hosts are called in their networks, where they have such addresses.
 const LOCALS: [Ipv4Addr; 2] = [Ipv4Addr::new(192, 168, 1, 10), Ipv4Addr::new(192, 168, 1, 20)];
@@ -86,6 +92,10 @@ pub struct RunOutcome {
     pub violation: Option<Violation>,
     /// What the two are behind, in the words of the catalogue, if the seed decides.
     pub behind: Option<[&'static str; 2]>,
+    /// What each has found out of that.
+    pub nats: [Nat; 2],
+    /// How many checks each has sent, by strategy, if it failed.
+    pub tried: [Option<[u32; 7]>; 2],
 }
 
 /// A path that both have.
@@ -218,7 +228,7 @@ impl Built {
             addresses: &addresses,
             listen: &listen,
             policy: Policy::Anybody,
-            start: Instant::ZERO + BEGIN - Duration::from_secs(1),
+            start: Instant::ZERO + NEIGHBOURS,
             ..HostSetup::new("neighbour", &networks)
         };
         let local = SocketAddr::new(IpAddr::V4(NEIGHBOUR), ports[side]);
@@ -234,6 +244,8 @@ impl Built {
             tally.unwrap_or_default()
         };
         let tallies: [Tally; 2] = [tally(alice), tally(bob)];
+        let mut nat = |host: HostId| self.world.with(host, |peer: &mut Peer, _| peer.nat()).unwrap_or_default();
+        let nats = [nat(alice), nat(bob)];
         let has_path = self.world.has_path(alice, bob);
         let both = match (tallies[0].selected(), tallies[1].selected()) {
             (Some(ours), Some(theirs)) if has_path => Some((ours.0.max(theirs.0), (ours.1, theirs.1))),
@@ -264,6 +276,8 @@ impl Built {
             strays,
             violation: report.violations.first().cloned(),
             behind,
+            nats,
+            tried: [0, 1].map(|side: usize| tallies[side].failure().map(|failure| failure.tried)),
         };
         (outcome, report)
     }
@@ -335,7 +349,8 @@ fn add_peer(
 ) -> Result<HostId, InvalidWorld> {
     let (networks, addresses): (_, Vec<IpAddr>) = ([home], address.into_iter().map(IpAddr::V4).collect());
     let name = peer.name.clone();
-    let setup = HostSetup { addresses: &addresses, ..HostSetup::new(&name, &networks) };
+    let link = Quality { jitter: HOME_JITTER, ..Quality::default() };
+    let setup = HostSetup { addresses: &addresses, link, ..HostSetup::new(&name, &networks) };
     world.add_host(setup, move |start| Peer::new(peer.clone(), &start.interfaces, start.rng))
 }
 

@@ -17,7 +17,7 @@ use bradawl::time::{Duration, Instant};
 
 pub use judge::{Outcome, PairOutcome};
 use probes::Probes;
-pub use probes::{MOST_PROBES, PROBES_A_SECOND, PROBES_AT_ONCE};
+pub use probes::{MOST_PROBES, MOST_VOLLEYS, PROBES_A_SECOND, PROBES_AT_ONCE, VOLLEY};
 use shadow::Shadow;
 
 use crate::firewall::{Firewall, Inbound};
@@ -281,6 +281,12 @@ impl Checker {
             Happened::MayProbe(ip) => {
                 facts.probes.entry(ip).or_default();
             }
+            // Only where the mediator has seen the peer, and not as often as anybody likes.
+            Happened::MayVolley(at) => {
+                if let Some(probes) = facts.probes.get_mut(&at.ip()) {
+                    probes.allow_volley(at.port());
+                }
+            }
             Happened::SeenAs(_) => {}
         }
         if is_repetition {
@@ -411,7 +417,7 @@ impl Facts {
         }
         let Some(&(granted, why)) = self.warrants.get(&to) else {
             let probes = self.probes.get_mut(&to.ip()).ok_or(Unwarranted::Never)?;
-            return if probes.take(now) { Ok(()) } else { Err(Unwarranted::TooFast) };
+            return if probes.take(now, to.port()) { Ok(()) } else { Err(Unwarranted::TooFast) };
         };
         match self.lost {
             Some(lost) if lost > granted && why != Warrant::Server => Err(Unwarranted::Lost(lost)),

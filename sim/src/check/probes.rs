@@ -2,31 +2,49 @@
 
 use bradawl::time::{Duration, Instant};
 
-/// How many such packets there may be to one address.
+/// How many such packets there may be to one address, volleys included.
 pub const MOST_PROBES: u32 = 1_024;
-/// How many of them at once: a volley …
-pub const PROBES_AT_ONCE: u64 = 160;
-/// … and how many a second beside it.
-pub const PROBES_A_SECOND: u64 = 100;
+/// How many of them at once …
+pub const PROBES_AT_ONCE: u32 = 50;
+/// … and how many a second.
+pub const PROBES_A_SECOND: u32 = 100;
+/// How many packets a volley has: all to one port, each from another.
+pub const VOLLEY: u32 = 160;
+/// How many volleys there may be.
+pub const MOST_VOLLEYS: usize = 3;
 
 /// One more may be sent when this much of the time that all took has passed.
-const EACH: Duration = Duration::from_micros(1_000_000 / PROBES_A_SECOND);
+const EACH: Duration = Duration::from_micros(1_000_000 / PROBES_A_SECOND as u64);
 
 /// What was sent to such ports of one address.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Probes {
     sent: u32,
     /// When all that was sent would have been sent at the steady rate.
     paid: Instant,
+    /// The ports that volleys go to, and how many packets each may still have.
+    volleys: Vec<(u16, u32)>,
 }
 
 impl Probes {
+    /// One more volley may be sent, if there have not been enough.
+    pub(super) fn allow_volley(&mut self, port: u16) {
+        if self.volleys.len() < MOST_VOLLEYS {
+            self.volleys.push((port, VOLLEY));
+        }
+    }
+
     /// One more; whether that is within the budget.
-    pub(super) fn take(&mut self, now: Instant) -> bool {
+    pub(super) fn take(&mut self, now: Instant, port: u16) -> bool {
         self.sent += 1;
+        let is_left = self.sent <= MOST_PROBES;
+        let volley = self.volleys.iter_mut().find(|(at, left)| *at == port && *left > 0);
+        if let Some((_, left)) = volley {
+            *left -= 1;
+            return is_left;
+        }
         self.paid = self.paid.max(now) + EACH;
-        let ahead = self.paid.since(now);
-        self.sent <= MOST_PROBES && ahead <= EACH * (PROBES_AT_ONCE as u32)
+        is_left && self.paid.since(now) <= EACH * PROBES_AT_ONCE
     }
 }
 
@@ -34,22 +52,34 @@ impl Probes {
 mod tests {
     use bradawl::time::{Duration, Instant};
 
-    use super::{MOST_PROBES, PROBES_AT_ONCE, Probes};
+    use super::{MOST_PROBES, MOST_VOLLEYS, PROBES_AT_ONCE, Probes, VOLLEY};
 
     #[test]
-    fn a_volley_is_allowed_and_then_a_hundred_a_second() {
+    fn a_few_at_once_and_then_a_hundred_a_second() {
         let mut probes = Probes::default();
         let start = Instant::ZERO + Duration::from_secs(5);
-        assert!((0..PROBES_AT_ONCE).all(|_| probes.take(start)));
-        assert!(probes.take(start + Duration::from_millis(10)));
-        assert!(!probes.take(start + Duration::from_millis(11)));
+        assert!((0..PROBES_AT_ONCE).all(|_| probes.take(start, 5_000)));
+        assert!(probes.take(start + Duration::from_millis(10), 5_000));
+        assert!(!probes.take(start + Duration::from_millis(11), 5_000));
     }
 
     #[test]
     fn there_is_an_end_to_it() {
         let mut probes = Probes::default();
         let at = |number: u32| Instant::ZERO + Duration::from_millis(u64::from(number) * 20);
-        assert!((0..MOST_PROBES).all(|number| probes.take(at(number))));
-        assert!(!probes.take(at(MOST_PROBES)));
+        assert!((0..MOST_PROBES).all(|number| probes.take(at(number), 5_000)));
+        assert!(!probes.take(at(MOST_PROBES), 5_000));
+    }
+
+    #[test]
+    fn volleys_are_few_and_each_goes_to_one_port() {
+        let mut probes = Probes::default();
+        for port in 1..=MOST_VOLLEYS as u16 + 1 {
+            probes.allow_volley(port);
+        }
+        let start = Instant::ZERO + Duration::from_secs(5);
+        assert!((0..VOLLEY * MOST_VOLLEYS as u32).all(|n| probes.take(start, 1 + (n / VOLLEY) as u16)));
+        assert!((0..PROBES_AT_ONCE).all(|_| probes.take(start, MOST_VOLLEYS as u16 + 1)));
+        assert!(!probes.take(start, MOST_VOLLEYS as u16 + 1), "one volley too many");
     }
 }

@@ -1,9 +1,10 @@
-//! The command line: `bradawl-sim run`, `matrix`, `swarm`, `replay`, `discover`, `nats` and `demo`.
+//! The command line: `bradawl-sim run`, `matrix`, `swarm`, `replay`, `discover`, `accept`, `nats` and `demo`.
 //!
 //! Results go to stdout, everything else to stderr. With `--json` a result is one object per line with
 //! `"v":1` in it. A process ends with 0 if all is as it must be, 1 if something is not or could not be
 //! written, and 2 if the command line or a file named on it makes no sense.
 
+mod accept;
 mod discover;
 mod files;
 mod links;
@@ -98,6 +99,8 @@ enum Verb {
     Replay(run::Replay),
     /// Find out what every kind of NAT does, and compare that with what it does
     Discover(discover::Arguments),
+    /// Run the acceptance table of the design: what has to come out, and what does
+    Accept(accept::Arguments),
     /// List the NATs and populations that there are
     Nats(nats::Arguments),
     /// Run two homes behind two NATs, and show every packet
@@ -116,6 +119,7 @@ pub fn main() -> ExitCode {
         Verb::Swarm(arguments) => arguments.run(),
         Verb::Replay(arguments) => arguments.run(),
         Verb::Discover(arguments) => arguments.run(),
+        Verb::Accept(arguments) => arguments.run(),
         Verb::Nats(arguments) => arguments.run(),
         Verb::Demo(arguments) => arguments.run(),
     };

@@ -149,8 +149,8 @@ impl Peer {
     }
 
     /// Begins again at 1, at the next poll.
-    fn regenerate(&mut self) {
-        self.end_agent();
+    fn regenerate(&mut self, now: Instant) {
+        self.end_agent(now);
         (self.began, self.join_at, self.met) = (None, None, None);
         self.hints.clear();
         self.hints_heard.clear();
@@ -158,15 +158,15 @@ impl Peer {
     }
 
     /// Ends the agent; what it has opened is closed.
-    fn end_agent(&mut self) {
+    fn end_agent(&mut self, now: Instant) {
         let Some(mut agent) = self.agent.take() else { return };
         if agent.selected().is_some() {
             self.todo.push_back(Todo::Say(Happened::Lost));
         }
-        agent.close();
+        agent.close(now);
         let mut buf = [0; MIN_BUFFER];
         loop {
-            match agent.poll_output(self.began.unwrap_or_default(), &mut buf) {
+            match agent.poll_output(now, &mut buf) {
                 Output::Host(request) => self.todo.push_back(Todo::Ask(request)),
                 Output::Idle(_) => break,
                 Output::Event(_) | Output::Transmit { .. } => {}
@@ -217,9 +217,9 @@ impl Peer {
         // Something has happened to the peer. Perhaps it was on this side: what was learned long ago may not
         // be so any more.
         if self.met.is_some() && self.began.is_some_and(|began| now > began + FRESH) {
-            return self.regenerate();
+            return self.regenerate(now);
         }
-        self.end_agent();
+        self.end_agent(now);
         self.hints.clear();
         self.hints_heard.clear();
         let Introduction { generation, candidates, nat, seen, .. } = said;
@@ -300,7 +300,7 @@ impl Peer {
             let _ = agent.add_remote(now, candidate);
         }
         agent.end_of_candidates(now);
-        self.tally.begin(now, &met.candidates);
+        self.tally.begin(now, &met.candidates, &self.setup.mediator);
         self.agent = Some(agent);
     }
 
@@ -324,6 +324,9 @@ impl Peer {
         // An aim is the peer's word alone: it counts where the mediator has seen it.
         if matches!(told.hint, Hint::Bracket { .. }) && seen != Some(ip) {
             self.todo.push_back(Todo::Say(Happened::MayProbe(ip)));
+        }
+        if let Hint::Aim { at } = told.hint {
+            self.todo.push_back(Todo::Say(Happened::MayVolley(at)));
         }
         agent.hear(now, told.hint);
     }
@@ -358,23 +361,23 @@ impl Peer {
             }
             Event::Lost { .. } => {
                 self.todo.push_back(Todo::Say(Happened::Lost));
-                self.regenerate();
+                self.regenerate(now);
             }
             Event::RoleChanged(_) => {}
             Event::Failed(failure) => {
                 self.tally.fail(failure);
                 self.tries += 1;
                 if self.tries >= self.setup.tries {
-                    self.give_up("no path: every check was lost");
+                    self.give_up(now, "no path: every check was lost");
                 } else {
-                    self.regenerate();
+                    self.regenerate(now);
                 }
             }
         }
     }
 
-    fn give_up(&mut self, why: &'static str) {
-        self.end_agent();
+    fn give_up(&mut self, now: Instant, why: &'static str) {
+        self.end_agent(now);
         (self.has_failed, self.tries) = (true, 0);
         self.todo.push_back(Todo::Say(Happened::Failed(why)));
     }
@@ -405,7 +408,7 @@ impl Peer {
             self.todo.extend(seen.into_iter().map(|seen| Todo::Say(Happened::SeenAs(seen))));
         }
         if self.deadline().is_some_and(|deadline| deadline <= now) {
-            self.give_up("the peer or the mediator does not answer");
+            self.give_up(now, "the peer or the mediator does not answer");
         }
         self.punch(now);
         if let Some(todo) = self.todo.pop_front() {
@@ -503,10 +506,10 @@ impl Machine for Peer {
     fn handle_host(&mut self, now: Instant, input: HostInput<'_>) {
         match input {
             HostInput::Interfaces(interfaces) if !self.gathering.is_on(interfaces) => {
-                self.regenerate();
+                self.regenerate(now);
                 self.gathering.reopen(interfaces);
             }
-            HostInput::ClockJumped(_) => self.regenerate(),
+            HostInput::ClockJumped(_) => self.regenerate(now),
             HostInput::Bound { id, .. } if id >= FIRST_OF_AGENT => {
                 if let Some(agent) = &mut self.agent {
                     agent.handle_host(now, input);

@@ -36,8 +36,9 @@ pub struct Tally {
 }
 
 impl Tally {
-    pub(super) fn begin(&mut self, now: Instant, candidates: &[Candidate]) {
-        let named = candidates.iter().map(|candidate| candidate.address).collect();
+    pub(super) fn begin(&mut self, now: Instant, candidates: &[Candidate], servers: &[SocketAddr]) {
+        let candidates = candidates.iter().map(|candidate| candidate.address);
+        let named = candidates.chain(servers.iter().copied()).collect();
         *self = Self { began: Some(now), named, ..Self::default() };
     }
 
@@ -60,6 +61,12 @@ impl Tally {
 
     pub(super) fn fail(&mut self, failure: Failure) {
         self.failure = Some(failure);
+    }
+
+    /// Whether somebody has named an address, or its IP address and, of another one, its port.
+    fn is_named(&self, to: SocketAddr) -> bool {
+        let mut named = self.named.iter();
+        named.clone().any(|known| known.ip() == to.ip()) && named.any(|known| known.port() == to.port())
     }
 
     /// When it began.
@@ -98,12 +105,12 @@ impl Tally {
         sent.map(|sent| (sent.local, sent.remote)).collect::<BTreeSet<_>>().len()
     }
 
-    /// How many packets went to a port that nobody had named, for which another one had been sent before
-    /// from the same socket, and of which nothing was heard.
+    /// How many packets went to a port that nobody had named and that one had been sent to before from the
+    /// same socket, while nothing was heard from there.
     pub fn repeated(&self) -> usize {
         let mut tried = BTreeSet::new();
         let is_guess = |sent: &&Sent| {
-            !self.named.contains(&sent.remote)
+            !self.is_named(sent.remote)
                 && self.heard.get(&sent.remote).is_none_or(|heard| *heard >= sent.at)
         };
         let guesses = self.sent.iter().filter(is_guess);

@@ -47,6 +47,7 @@ fn said(happened: &Happened) -> Vec<String> {
             };
             vec![format!("may send ({why})"), format!("to {to}")]
         }
+        Happened::MayVolley(at) => vec!["may send a volley".to_owned(), format!("to {at}")],
         Happened::MayProbe(ip) => vec!["may try ports".to_owned(), format!("of {ip}")],
         Happened::Selected { local, remote, strategy } => {
             vec![format!("selected: {strategy}"), local.to_string(), format!("→ {remote}")]
