@@ -22,7 +22,7 @@ use crate::jobs;
 use crate::world::InvalidWorld;
 
 pub use demand::{Checked, Demand};
-pub use setting::{RunOutcome, Setting, run_one};
+pub use setting::{RunOutcome, Setting, run_one, trace};
 pub use table::cases;
 
 /// So many runs are one piece of work for a thread.

@@ -16,7 +16,7 @@ use crate::packet::HostId;
 use crate::peer::{Peer, PeerSetup, Tally};
 use crate::program::Policy;
 use crate::script::{ALTERNATE_PORT, Mediator, STUN_PORT, Secret};
-use crate::trace::{Happened, Strategy};
+use crate::trace::{Happened, Strategy, Trace};
 use crate::units::{Chance, Span};
 use crate::world::{HostSetup, InvalidWorld, Keep, NetworkId, NetworkSetup, World};
 
@@ -135,7 +135,7 @@ pub fn run_one(setting: &Setting, seed: u32) -> Result<RunOutcome, InvalidWorld>
 }
 
 /// Runs a case with a seed, and keeps what happened if that is wanted.
-pub fn run_keeping(
+fn run_keeping(
     setting: &Setting,
     seed: u32,
     keep: Keep,
@@ -145,6 +145,13 @@ pub fn run_keeping(
     built.world.run_until(start);
     built.world.run_until_settled(SETTLE, start + PATIENCE);
     Ok(built.finish(seed, start))
+}
+
+/// What happened in a run to every packet, from the moment at which the caller begins.
+pub fn trace(setting: &Setting, seed: u32) -> Result<Trace, InvalidWorld> {
+    let (_, mut report) = run_keeping(setting, seed, Keep::Everything)?;
+    report.trace.records.retain(|record| record.at >= Instant::ZERO + BEGIN);
+    Ok(report.trace)
 }
 
 /// A world and who is who in it.

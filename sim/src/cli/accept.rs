@@ -9,8 +9,9 @@ use serde::Serialize;
 use super::files::Target;
 use super::output::Event;
 use super::{Exit, Printer, Problem, jobs_or_all, progress};
-use crate::accept::{Case, Checked, Measured, Plan, RunOutcome, cases, run};
+use crate::accept::{Case, Checked, Measured, Plan, RunOutcome, cases, run, trace};
 use crate::report::figures::counted;
+use crate::report::ladder;
 use crate::scenario::instead;
 
 /// More measurements than this of one case would be memory for nothing.
@@ -47,6 +48,10 @@ pub(super) struct Arguments {
     #[arg(long)]
     failures: bool,
 
+    /// Show what happened to every packet in the first run of the first case, from the beginning of the punch
+    #[arg(long)]
+    trace: bool,
+
     /// Print JSON, one object per line
     #[arg(long)]
     json: bool,
@@ -60,6 +65,13 @@ impl Arguments {
         let target = Target::maybe(self.write.as_ref())?;
         let plan =
             Plan { cases: self.wanted()?, seeds: self.seeds, seed: self.seed, jobs: jobs_or_all(self.jobs) };
+        if self.trace
+            && let Some(case) = plan.cases.first()
+        {
+            let trace = trace(&case.setting, self.seed).map_err(|error| Problem::failed(error.to_string()))?;
+            Printer::new(false).write(&ladder::text(&trace, ladder::LIMIT))?;
+            return Ok(Exit::Done);
+        }
         let bar = progress::bar(Some(plan.runs()), "runs");
         let measured = run(&plan, |runs| bar.inc(runs.into()));
         bar.finish_and_clear();
@@ -82,7 +94,7 @@ impl Arguments {
         }
         if self.failures {
             let runs = measured.iter().flat_map(|case| case.runs.iter().map(|run| (case.case.name, run)));
-            let bad = runs.filter(|(_, run)| run.direct.is_none() || run.violation.is_some() || run.repeated > 0);
+            let bad = runs.filter(|(_, run)| run.direct.is_none() || run.violation.is_some());
             bad.map(|(name, run)| Failed::of(name, run)).try_for_each(|failed| out.print(&failed))?;
         }
         if let Some(target) = target {
@@ -157,6 +169,7 @@ struct Failed {
     name: &'static str,
     seed: u32,
     direct: bool,
+    agreed: bool,
     behind: Option<[&'static str; 2]>,
     nats: [String; 2],
     tried: [Option<[u32; 7]>; 2],
@@ -176,6 +189,7 @@ impl Failed {
             name,
             seed: run.seed,
             direct: run.direct.is_some(),
+            agreed: !run.is_false,
             behind: run.behind,
             nats: [nat(&run.nats[0]), nat(&run.nats[1])],
             tried: run.tried,
@@ -191,7 +205,11 @@ impl Event for Failed {
 impl fmt::Display for Failed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { name, seed, nats: [a, b], .. } = self;
-        let what = if self.direct { "direct" } else { "no path" };
+        let what = match (self.direct, self.agreed) {
+            (true, _) => "direct",
+            (false, true) => "no path",
+            (false, false) => "no path that both agree on",
+        };
         write!(f, "{name} seed {seed}: {what}; {a} × {b}")?;
         if let Some([a, b]) = self.behind {
             write!(f, "; behind {a} × {b}")?;
