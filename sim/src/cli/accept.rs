@@ -183,7 +183,8 @@ impl Failed {
                 on.map_or_else(|| "?".to_owned(), |on| on.to_string())
             };
             let allocation = nat.allocation.map_or_else(|| "?".to_owned(), |allocation| allocation.to_string());
-            format!("{} mapping, {} filtering, ports {allocation}", on(nat.mapping), on(nat.filtering))
+            let traffic = nat.traffic.map_or_else(String::new, |traffic| format!(", {traffic} others a second"));
+            format!("{} mapping, {} filtering, ports {allocation}{traffic}", on(nat.mapping), on(nat.filtering))
         };
         Self {
             name,
