@@ -34,6 +34,7 @@ mod plan;
 mod schedule;
 mod session;
 mod tactics;
+mod text;
 mod volley;
 
 pub use agent::{Agent, MAX_BASES, MAX_CANDIDATES};
@@ -49,4 +50,5 @@ pub use session::{
     Config, Counters, Event, Failure, Hint, Loss, Observers, Party, Remote, Selected, Strategy,
 };
 pub use tactics::MAX_BRACKET;
+pub use text::{Described, Host, MAX_TEXT, Malformed};
 pub use volley::{MAX_ROUNDS, MAX_VOLLEY};
