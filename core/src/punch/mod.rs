@@ -25,6 +25,7 @@ mod check;
 mod choose;
 mod credentials;
 mod extra;
+pub mod gather;
 mod keep;
 mod listen;
 mod nat;
