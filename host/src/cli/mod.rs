@@ -4,6 +4,7 @@
 //! with `"v":1` in it. An error is one line that says what is wrong and what to do about it.
 
 pub mod check;
+pub mod ice;
 pub mod mediator;
 pub mod nat;
 pub mod output;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::builder::FalseyValueParser;
 use clap::{Args, Parser, Subcommand};
 
-use super::{Exit, Problem};
+use super::{Exit, Problem, ice};
 use crate::mediator::PORT;
 
 /// Finds a direct way to another peer, wherever the two are.
@@ -31,6 +31,8 @@ pub enum Verb {
     Check(Check),
     /// Start a mediator on this host and check against it
     Demo(Demo),
+    /// Find a direct path to any ICE agent; JSON lines on stdin and stdout
+    Ice(ice::Arguments),
 }
 
 const CHECK_EXAMPLES: &str = "Examples:
@@ -183,7 +185,7 @@ fn bare_or_bracketed(text: &str) -> Option<(&str, Result<u16, ServerError>)> {
 }
 
 /// An IPv6 address, perhaps with a `%` and an interface by name or number behind it.
-fn address(host: &str, port: u16) -> Result<SocketAddr, ServerError> {
+pub(super) fn address(host: &str, port: u16) -> Result<SocketAddr, ServerError> {
     let (ip, interface) = match host.split_once('%') {
         Some((ip, interface)) => (ip, Some(interface)),
         None => (host, None),
@@ -238,7 +240,7 @@ fn seconds(text: &str) -> Result<Duration, String> {
     seconds.map(Duration::from_secs_f64).ok_or_else(|| "expected seconds, such as 5 or 0.5".to_owned())
 }
 
-fn ip(text: &str) -> Result<IpAddr, String> {
+pub(super) fn ip(text: &str) -> Result<IpAddr, String> {
     let concrete = text.parse().ok().filter(|ip: &IpAddr| !ip.is_unspecified());
     concrete.ok_or_else(|| "expected an IP address of this host, such as 192.0.2.1 or 2001:db8::1".to_owned())
 }

@@ -116,7 +116,7 @@ impl Names {
 }
 
 /// The first address of each family, which is what the system would try first.
-async fn addresses(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+pub(crate) async fn addresses(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     let all: Vec<_> = tokio::net::lookup_host((host, port)).await?.collect();
     let first = |v4: bool| all.iter().find(|address| address.is_ipv4() == v4).copied();
     Ok([first(true), first(false)].into_iter().flatten().collect())

@@ -1,9 +1,10 @@
-//! The peer. So far it can ask mediators how the world sees this host.
+//! The peer. So far it can ask mediators how the world sees this host, and be an ICE agent.
 
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 mod check;
 mod demo;
+mod ice;
 
 use std::process::ExitCode;
 
@@ -32,6 +33,7 @@ async fn run(verb: &Verb) -> Result<Exit, Problem> {
         match verb {
             Verb::Check(arguments) => check::run(arguments).await,
             Verb::Demo(arguments) => demo::run(arguments).await,
+            Verb::Ice(arguments) => ice::run(arguments).await,
         }
     };
     tokio::select! {
