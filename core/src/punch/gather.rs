@@ -208,6 +208,11 @@ impl Gatherer {
         &self.found
     }
 
+    /// Whether the host has answered for every socket, so that all our own addresses are known.
+    pub fn is_open(&self) -> bool {
+        !self.sockets.iter().any(|socket| matches!(socket.state, State::Wanted))
+    }
+
     /// Whether [`Event::Done`] has been told.
     pub const fn is_done(&self) -> bool {
         self.is_done
@@ -347,8 +352,7 @@ impl Gatherer {
 
     /// Once everybody has said what there is to say, that is it for now.
     fn conclude(&mut self, now: Instant) {
-        let is_opening = self.sockets.iter().any(|socket| matches!(socket.state, State::Wanted));
-        if is_opening || self.is_asking() {
+        if !self.is_open() || self.is_asking() {
             return;
         }
         if !self.is_done {

@@ -156,7 +156,8 @@ impl Conversation {
                 break;
             }
         }
-        self.dialogue.end(self.events.driver_mut().machine_mut());
+        let now = self.events.driver().now();
+        self.dialogue.end(self.events.driver_mut().machine_mut(), now);
         self.events.turn(&mut self.dialogue).await.map_err(|error| cannot_wait(&error))?;
         while let Some(text) = self.dialogue.take() {
             if printer.send(text).await.is_err() {

@@ -7,20 +7,20 @@ use clap::{Args, ValueEnum};
 use crate::cli::peer::{self, Server};
 use crate::cli::{Exit, Problem};
 
-const EXAMPLES: &str = "Example, for each of the two ends:
+const EXAMPLES: &str = "Example:
   bradawl-peer ice --role controlling --stun stun.example.org
-It prints what the other end has to be told, and is told what the other end prints, with `local` called
-`remote`. Then `{\"type\":\"send\",\"data\":\"aGVsbG8=\"}` sends `hello`. All the lines: docs/ice.md";
+It prints what the other end is to be told, and is to be told what the other
+end prints, with `local` called `remote`. All the lines: docs/ice.md";
 
 /// The arguments of `ice`.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
-    /// Which end decides on the path; the other end is the other one
-    #[arg(long, value_enum)]
+    /// Who decides on the path: controlling, if it is this end, or controlled
+    #[arg(long, value_enum, value_name = "ROLE", hide_possible_values = true)]
     pub role: Role,
 
-    /// STUN servers that tell how this host is seen. Without a port it is 3478
+    /// STUN servers, which tell how this host is seen. Without a port it is 3478
     #[arg(long, value_name = "HOST[:PORT]", value_delimiter = ',')]
     pub stun: Vec<Server>,
 
@@ -28,16 +28,16 @@ pub struct Arguments {
     #[arg(long, value_name = "HOST[:PORT]")]
     pub turn: Option<Server>,
 
-    /// The user name at the TURN server
+    /// The user name there
     #[arg(long, value_name = "U", requires = "turn")]
     pub turn_user: Option<String>,
 
-    /// The password at the TURN server
-    #[arg(long, value_name = "P", requires = "turn", env = "BRADAWL_TURN_PASS", hide_env_values = true)]
+    /// The password there
+    #[arg(long, value_name = "P", requires = "turn")]
     pub turn_pass: Option<String>,
 
-    /// How to talk to the TURN server
-    #[arg(long, value_enum, requires = "turn")]
+    /// How to talk to it: udp or tcp
+    #[arg(long, value_enum, value_name = "T", requires = "turn", hide_possible_values = true)]
     pub turn_transport: Option<TurnTransport>,
 
     /// Use no other path than a relayed one (in a later release)
@@ -45,7 +45,14 @@ pub struct Arguments {
     pub relay_only: bool,
 
     /// The addresses of this host to use [default: all but loopback]
-    #[arg(long, value_name = "IP", value_parser = local, value_delimiter = ',')]
+    #[arg(
+        long,
+        value_name = "IP",
+        value_parser = local,
+        value_delimiter = ',',
+        env = "BRADAWL_BIND",
+        hide_env_values = true
+    )]
     pub bind: Vec<SocketAddr>,
 
     /// Send back what arrives

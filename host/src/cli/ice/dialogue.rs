@@ -114,14 +114,14 @@ impl Dialogue {
     }
 
     /// The end: nothing more is heard.
-    pub fn end(&mut self, ice: &mut Ice) {
-        ice.close();
+    pub fn end(&mut self, ice: &mut Ice, now: Instant) {
+        ice.close(now);
         self.change("closed");
     }
 
     /// Whether more lines may be heard now.
     pub fn has_room(&self, ice: &Ice) -> bool {
-        self.waiting < ENOUGH_WAITING && ice.sending() < ENOUGH_SENDING
+        ice.is_open() && self.waiting < ENOUGH_WAITING && ice.sending() < ENOUGH_SENDING
     }
 
     /// Some of the lines that are to be printed, if there are any.

@@ -83,6 +83,11 @@ impl Ice {
         &mut self.agent
     }
 
+    /// Whether our own sockets are there: before that, the agent does not know what it can reach.
+    pub fn is_open(&self) -> bool {
+        self.gatherer.is_open()
+    }
+
     /// What was found so far, and whether that is all.
     pub fn gathered(&self) -> (impl Iterator<Item = &Candidate>, bool) {
         (self.gatherer.found().iter().map(|(candidate, _)| candidate), self.gatherer.is_done())
@@ -112,8 +117,8 @@ impl Ice {
     }
 
     /// The end: sockets are closed, once it has been drained.
-    pub fn close(&mut self) {
-        self.agent.close();
+    pub fn close(&mut self, now: Instant) {
+        self.agent.close(now);
         self.gatherer.close();
         self.sending.clear();
     }
