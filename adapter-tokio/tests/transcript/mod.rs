@@ -67,7 +67,15 @@ impl Runner {
             let arguments = command.strip_prefix(by_cargo).or_else(|| command.strip_prefix(name))?;
             Some(format!("{path}{arguments}"))
         });
-        started.unwrap_or_else(|| command.to_owned())
+        started.unwrap_or_else(|| self.piped(command))
+    }
+
+    /// The same for one at the end of a pipe.
+    fn piped(&self, command: &str) -> String {
+        let renamed = |command: String, Binary { name, path, .. }: &Binary| {
+            command.replace(&format!("| {name} "), &format!("| {path} "))
+        };
+        self.binaries.iter().fold(command.to_owned(), renamed)
     }
 
     fn shell(&self, command: &str) -> Command {
@@ -139,6 +147,7 @@ impl Transcript {
     fn belongs_to(&self, binaries: &[&str]) -> bool {
         let starts = |command: &str, name: &str| {
             command.split_once(' ').map_or(command, |(first, _)| first) == name
+                || command.contains(&format!("| {name} "))
                 || command.starts_with("cargo run") && command.split_whitespace().any(|word| word == name)
         };
         self.steps.iter().any(|(command, _)| binaries.iter().any(|name| starts(command, name)))
@@ -183,9 +192,11 @@ impl Drop for Background {
     }
 }
 
-/// Every run of digits, with commas between thousands, becomes one `0`, and so does every digest; blanks that
-/// only keep numbers in columns become one.
+/// Every run of digits, with commas between thousands, becomes one `0`, and so does every digest and every
+/// credential; blanks that only keep numbers in columns become one.
 fn without_numbers(text: &str) -> String {
+    let text =
+        &["\"ufrag\":\"", "\"pwd\":\""].iter().fold(text.to_owned(), |text, name| without_value(&text, name));
     let mut result = String::new();
     for word in text.split_inclusive([' ', '\n']) {
         let bare = word.trim_end();
@@ -204,6 +215,16 @@ fn without_numbers(text: &str) -> String {
         }
     }
     result
+}
+
+/// What stands behind `name` up to the next quote becomes `0`.
+fn without_value(text: &str, name: &str) -> String {
+    let mut parts = text.split(name);
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |before, part| match part.split_once('"') {
+        Some((_, after)) => format!("{before}{name}0\"{after}"),
+        None => before + name + part,
+    })
 }
 
 fn free_ports() -> [String; 2] {
