@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use bradawl_host::cli::ice::MAX_DATAGRAM;
 use common::{Mediator, peer, stderr};
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -199,6 +200,15 @@ fn what_is_sent_before_the_end_is_sent() {
     for _ in 0..WINDOW {
         right.next("recv");
     }
+}
+
+#[test]
+fn the_largest_datagram_arrives_where_it_fits() {
+    let mut ends = pair("127.0.0.1", &[]);
+    introduce(&mut ends, false);
+    let largest = format!("sLCw{}sLA=", "AAAA".repeat((MAX_DATAGRAM - 5) / 3));
+    ends[1].send(&largest);
+    assert_eq!(ends[0].next("recv")["data"], largest);
 }
 
 #[test]

@@ -248,6 +248,11 @@ fn two_ends_find_each_other_and_talk() {
     world.run(Duration::from_secs(1));
     assert_eq!(world.ends[1].said("recv", "data"), ["aGVsbG8="]);
     assert_eq!(world.ends[0].said("recv", "data"), ["aGVsbG8="], "the echo");
+    let here = Path::udp("192.0.2.1:5000".parse().expect("ours"), "192.0.2.2:5000".parse().expect("theirs"));
+    world.ends[0].ice.handle_host(world.now, HostInput::TooBig { path: here, mtu: Some(1_280) });
+    world.run(Duration::from_secs(1));
+    let too_big = "a datagram was too big for the path, which takes packets of 1280 bytes";
+    assert_eq!(world.ends[0].errors(), [too_big]);
     world.hear(0, r#"{"type":"close"}"#);
     world.run(Duration::from_secs(1));
     assert_eq!(world.ends[0].states().last(), Some(&json!("closed")));

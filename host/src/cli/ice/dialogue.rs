@@ -266,6 +266,12 @@ impl Sink<Event> for Dialogue {
             }
             Event::Lost => self.change("disconnected"),
             Event::Failed => self.change("failed"),
+            // Whoever forges it fills nobody's memory.
+            Event::TooBig(_) if self.waiting >= ENOUGH_WAITING => {}
+            Event::TooBig(mtu) => {
+                let mtu = mtu.map_or(String::new(), |mtu| format!(", which takes packets of {mtu} bytes"));
+                let _ = self.complain(format_args!("a datagram was too big for the path{mtu}"));
+            }
         }
     }
 

@@ -19,6 +19,8 @@ pub struct Ice {
     rng: Rng,
     sending: VecDeque<Vec<u8>>,
     is_echoing: bool,
+    /// What is to be said of a packet that was too big: how big it might have been.
+    too_big: Option<Option<u16>>,
 }
 
 /// What it tells.
@@ -34,6 +36,8 @@ pub enum Event {
     Lost,
     /// There is no path.
     Failed,
+    /// A datagram was too big for its path. As packets of so many bytes are not, if that is known.
+    TooBig(Option<u16>),
 }
 
 /// A datagram was not taken.
@@ -64,6 +68,7 @@ impl Ice {
             rng,
             sending: VecDeque::new(),
             is_echoing: false,
+            too_big: None,
         }
     }
 
@@ -114,6 +119,8 @@ impl Ice {
     pub fn restart(&mut self, now: Instant) {
         let ours = Credentials::random(&mut self.rng);
         self.agent.restart(now, ours);
+        // What the other end is told again is to be true still when it tries.
+        self.gatherer.settle(now, false);
     }
 
     /// The end: sockets are closed, once it has been drained.
@@ -187,12 +194,21 @@ impl Machine for Ice {
     }
 
     fn handle_host(&mut self, now: Instant, input: HostInput<'_>) {
+        // Nothing is cut into fragments, and checks are small. Anybody can forge it: it is said, and no more.
+        if let HostInput::TooBig { path, mtu } = input
+            && self.agent.selected().is_some_and(|selected| selected.path == path)
+        {
+            self.too_big = Some(mtu);
+        }
         // Each knows its own sockets.
         self.gatherer.handle_host(now, input);
         self.agent.handle_host(now, input);
     }
 
     fn poll_output(&mut self, now: Instant, buf: &mut [u8]) -> Output<Event> {
+        if let Some(mtu) = self.too_big.take() {
+            return Output::Event(Event::TooBig(mtu));
+        }
         let gathering = match self.gatherer.poll_output(now, buf) {
             Output::Transmit { path, len, segment, ecn } => {
                 return Output::Transmit { path, len, segment, ecn };
