@@ -189,6 +189,17 @@ fn an_end_that_nobody_reads_goes_on_and_loses_nothing_for_a_while() {
 }
 
 #[test]
+fn no_line_is_passed_over_however_fast_they_come() {
+    let mut end = End::start("controlling", &["--bind", "127.0.0.1"]);
+    let lines: String = (0..1_000).map(|number| format!("{{\"type\":\"{number}\"}}\n")).collect();
+    end.stdin.as_mut().expect("it listens").write_all(lines.as_bytes()).expect("it reads");
+    for number in 0..1_000 {
+        let message = end.next("error")["message"].as_str().expect("text").to_owned();
+        assert!(message.starts_with(&format!("unknown variant `{number}`")), "{message}");
+    }
+}
+
+#[test]
 fn what_is_sent_before_the_end_is_sent() {
     let mut ends = pair("127.0.0.1", &[]);
     introduce(&mut ends, false);

@@ -101,20 +101,7 @@ impl Conversation {
     async fn step(&mut self, lines: &mut Receiver<Input>, printer: &Sender<String>) -> Result<bool, Problem> {
         let has_room = self.dialogue.has_room(self.events.driver().machine()) && !self.is_blocked();
         tokio::select! {
-            line = lines.recv(), if has_room => {
-                let mut line = line;
-                for _ in 0..LINES {
-                    let Some(input) = line else { return Ok(false) };
-                    if !self.hear(&input) {
-                        return Ok(false);
-                    }
-                    match lines.try_recv() {
-                        Ok(next) if self.dialogue.has_room(self.events.driver().machine()) => line = Some(next),
-                        Ok(next) => return Ok(self.hear(&next)),
-                        Err(_) => break,
-                    }
-                }
-            }
+            line = lines.recv(), if has_room => return Ok(self.hear_all(line, lines)),
             (lookup, result) = resolved(&mut self.lookups) => {
                 let now = self.events.driver().now();
                 self.dialogue.resolved(self.events.driver_mut().machine_mut(), now, &lookup, result);
@@ -124,6 +111,26 @@ impl Conversation {
             () = printer.closed() => return Ok(false),
         }
         Ok(true)
+    }
+
+    /// Hears a line and those behind it, as many as there is room for; whether it goes on.
+    fn hear_all(&mut self, first: Option<Input>, lines: &mut Receiver<Input>) -> bool {
+        let mut next = first;
+        for _ in 1..LINES {
+            match next {
+                Some(input) if self.hear(&input) => {}
+                _ => return false,
+            }
+            if !self.dialogue.has_room(self.events.driver().machine()) {
+                return true;
+            }
+            next = match lines.try_recv() {
+                Ok(input) => Some(input),
+                // Whether there is nothing more now or ever, is heard when it is waited for.
+                Err(_) => return true,
+            };
+        }
+        next.is_some_and(|input| self.hear(&input))
     }
 
     fn hear(&mut self, input: &Input) -> bool {
