@@ -1,4 +1,4 @@
-"""Network namespaces and the one topology that the cases share.
+"""Network namespaces and the topologies that the cases share; most use this one.
 
 A namespace has no name: it lives as long as the `cat` that we hold in it by a pipe, so nothing
 is left behind even when we are killed.
@@ -27,6 +27,13 @@ BLOCK = MASQUERADE.replace("masquerade", "meta l4proto udp masquerade") % " to :
 NO_UDP = "chain no_udp { type filter hook forward priority 0; meta l4proto udp drop; }"
 FIREWALL = 'chain in { type filter hook forward priority 0; iifname "wan" ct state != established drop; }'
 FORWARD = f'chain pre {{ type nat hook prerouting priority -100; iifname "wan" meta l4proto udp dnat to {INSIDE}; }}'
+# A router says nothing to strangers; a refusal would take the port that the machine behind it is about to use.
+SILENT = 'chain to_me { type filter hook input priority 0; iifname "wan" meta l4proto udp drop; }'
+# What `tc netem` does, which not every kernel has.
+LOSS = """table inet loss { chain in {
+    type filter hook input priority 0; meta l4proto udp numgen random mod 100 < %d drop
+} }
+"""
 BOXES = {
     "netfilter": MASQUERADE % "",
     "symmetric": MASQUERADE % " fully-random",
@@ -119,6 +126,58 @@ class World:
         if box == "firewall":
             self.server.sh(f"ip route add 10.78.0.0/24 via {PUBLIC}")
         self.nat.nft(f"table ip box {{\n{BOXES[box]}\n}}\n")
+
+
+class Cable:
+    """Two machines with a cable between them and nothing else.
+
+        left 10.81.0.1, fd81::1 ── 10.81.0.2, fd81::2 right
+    """
+
+    V4, V6 = ("10.81.0.1", "10.81.0.2"), ("fd81::1", "fd81::2")
+
+    def __init__(self, lost_percent=0):
+        self.left, self.right = Namespace(), Namespace()
+        pair(self.left, "eth0", self.right, "eth0")
+        for me, space in enumerate((self.left, self.right)):
+            space.sh(f"ip addr add {self.V4[me]}/24 dev eth0; ip link set eth0 up")
+            if ipv6():
+                space.sh(f"ip addr add {self.V6[me]}/64 dev eth0 nodad")
+        for me, space in enumerate((self.left, self.right)):
+            # A browser asks for the way to the Internet to find out its own addresses.
+            space.sh(f"ip route add default via {self.V4[1 - me]}")
+            if ipv6():
+                space.sh(f"ip route add default via {self.V6[1 - me]}")
+            if lost_percent:
+                space.nft(LOSS % lost_percent)
+
+
+class Homes:
+    """Two machines, each behind a NAT router of its own, and a server between the routers.
+
+        left 10.78.0.2 ── router 10.77.0.100 ── 10.77.0.1 server 10.87.0.1 ── 10.87.0.100 router ── 10.88.0.2 right
+    """
+
+    SERVERS, PUBLIC = (SERVER, "10.87.0.1"), (PUBLIC, "10.87.0.100")
+
+    def __init__(self):
+        self.server = Namespace()
+        self.server.sh("echo 1 > /proc/sys/net/ipv4/ip_forward")
+        self.left, self.right = (self._home(side) for side in range(2))
+
+    def _home(self, side):
+        router, inside = Namespace(), Namespace()
+        lan = f"10.{78 + 10 * side}.0"
+        pair(self.server, f"eth{side}", router, "wan")
+        pair(router, "lan", inside, "eth0")
+        self.server.sh(f"ip addr add {self.SERVERS[side]}/24 dev eth{side}; ip link set eth{side} up")
+        router.sh(
+            f"ip addr add {self.PUBLIC[side]}/24 dev wan; ip addr add {lan}.1/24 dev lan; ip link set wan up;"
+            f"ip link set lan up; ip route add default via {self.SERVERS[side]}; echo 1 > /proc/sys/net/ipv4/ip_forward"
+        )
+        inside.sh(f"ip addr add {lan}.2/24 dev eth0; ip link set eth0 up; ip route add default via {lan}.1")
+        router.nft(f"table ip box {{\n{MASQUERADE % ''}\n{SILENT}\n}}\n")
+        return inside
 
 
 def pair(left, left_name, right, right_name):

@@ -4,6 +4,7 @@ Whatever is started here is in `ALIVE` and is ended by `stop_all`; if we are kil
 the kernel kills it for us (`setpriv --pdeathsig`).
 """
 
+import contextlib
 import signal
 import subprocess
 import tempfile
@@ -16,12 +17,15 @@ TIED = ["setpriv", "--pdeathsig", "KILL", "--"]
 
 
 class Process:
-    """A long-lived process with its output in a file (a pipe nobody reads would block it)."""
+    """A long-lived process with its output in a file (a pipe nobody reads would block it).
 
-    def __init__(self, command, stdin=subprocess.DEVNULL):
+    Who wants to read its stdout as it comes says so, and then only stderr is in the file.
+    """
+
+    def __init__(self, command, stdin=subprocess.DEVNULL, stdout=None):
         self.name = command[0].rsplit("/", 1)[-1]
         self.output = tempfile.TemporaryFile()
-        self.child = subprocess.Popen(TIED + command, stdin=stdin, stdout=self.output, stderr=subprocess.STDOUT)
+        self.child = subprocess.Popen(TIED + command, stdin=stdin, stdout=stdout or self.output, stderr=self.output)
         ALIVE.append(self)
 
     def text(self):
@@ -36,7 +40,8 @@ class Process:
         if self in ALIVE:
             ALIVE.remove(self)
         if self.child.stdin:
-            self.child.stdin.close()
+            with contextlib.suppress(OSError):
+                self.child.stdin.close()
         if self.running():
             self.child.send_signal(signum)
         try:

@@ -1,5 +1,6 @@
 """What has to be there before the first case: tools from apt, our binaries, the rights."""
 
+import importlib.util
 import os
 import pathlib
 import shutil
@@ -18,6 +19,16 @@ PACKAGES = {
     "nft": "nftables",
     "setpriv": "util-linux",
     "nsenter": "util-linux",
+    "gcc": "gcc",
+    "pkg-config": "pkg-config",
+    "go": "golang-go",
+    "chromium": "chromium",
+}
+# What is not a program: libraries and modules that the foreign ICE agents are built from (kit/agents.py).
+FILES = {
+    "/usr/include/nice/agent.h": "libnice-dev",
+    "/usr/include/json-glib-1.0/json-glib/json-glib.h": "libjson-glib-dev",
+    "/usr/share/gocode/src/github.com/pion/ice/v2/agent.go": "golang-github-pion-ice.v2-dev",
 }
 
 
@@ -31,7 +42,11 @@ def look_in_sbin():
 
 
 def missing():
-    return sorted({package for tool, package in PACKAGES.items() if not shutil.which(tool)})
+    packages = {package for tool, package in PACKAGES.items() if not shutil.which(tool)}
+    packages |= {package for file, package in FILES.items() if not os.path.exists(file)}
+    if not importlib.util.find_spec("ensurepip"):
+        packages.add("python3-venv")
+    return sorted(packages)
 
 
 def install():
@@ -40,21 +55,30 @@ def install():
     if not packages or os.geteuid() != 0:
         return
     note(f"interop: installing {' '.join(packages)}")
-    environment = dict(os.environ, DEBIAN_FRONTEND="noninteractive")
-    for command in (["update", "-qq"], ["install", "-y", "-qq", "--no-install-recommends", *packages]):
-        try:
-            done = subprocess.run(
-                ["apt-get", *command],
-                env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=600, check=False,
-            )  # fmt: skip
-        except (OSError, subprocess.TimeoutExpired) as error:
-            note(f"interop: apt-get {command[0]}: {error}")
-            return
-        if done.returncode:
-            note(f"interop: apt-get {command[0]}: {done.stderr.strip()[-500:]}")
+    apt("update", "-qq")
+    # Not every distribution has all of them, and one that it has not must not keep the others away.
+    if not apt("install", *packages):
+        for package in packages:
+            apt("install", package)
     if "coturn" in packages and pathlib.Path("/run/systemd/system").exists():
         # The package starts a public server as a service; nobody asked for that.
         subprocess.run(["systemctl", "disable", "--now", "coturn"], capture_output=True, timeout=60, check=False)
+
+
+def apt(command, *words):
+    """Whether apt-get did it; if not it has said why."""
+    options = ["-y", "-qq", "--no-install-recommends"] if command == "install" else []
+    try:
+        done = subprocess.run(
+            ["apt-get", command, *options, *words], env=dict(os.environ, DEBIAN_FRONTEND="noninteractive"),
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=600, check=False,
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired) as error:
+        note(f"interop: apt-get {command}: {error}")
+        return False
+    if done.returncode:
+        note(f"interop: apt-get {command}: {done.stderr.strip()[-500:]}")
+    return done.returncode == 0
 
 
 def build():
