@@ -5,6 +5,12 @@
 const FINGERPRINT = Array(32).fill("BA").join(":");
 const STATES = { new: "new", checking: "checking", connected: "connected", completed: "connected" };
 
+// An address that the page may not know is empty.
+function at(candidate) {
+  const host = candidate.address ?? "";
+  return (host.includes(":") ? `[${host}]` : host) + `:${candidate.port}`;
+}
+
 class Peer {
   constructor(options) {
     this.options = options;
@@ -19,7 +25,6 @@ class Peer {
     this.connection.onicecandidate = (event) => this.candidate(event.candidate);
     this.connection.oniceconnectionstatechange = () => this.state();
     if (this.controlling) this.connection.createDataChannel("data");
-    this.generation = 0;
   }
 
   say(type, fields) {
@@ -27,9 +32,9 @@ class Peer {
   }
 
   // Who offers controls (RFC 8839 section 3.4.1); the other one can only answer, once it knows the offer.
-  async begin() {
+  async begin(iceRestart) {
     if (!this.controlling) return;
-    await this.connection.setLocalDescription(await this.connection.createOffer({ iceRestart: this.generation > 0 }));
+    await this.connection.setLocalDescription(await this.connection.createOffer({ iceRestart }));
     this.local();
   }
 
@@ -37,7 +42,8 @@ class Peer {
     const sdp = this.connection.localDescription.sdp;
     const value = (name) => sdp.match(new RegExp(`^a=${name}:(.*?)\r?$`, "m"))[1];
     const role = this.controlling ? "controlling" : "controlled";
-    this.say("local", { ufrag: value("ice-ufrag"), pwd: value("ice-pwd"), role, lite: false, impl: this.options.impl });
+    [this.ufrag, this.seen] = [value("ice-ufrag"), undefined];
+    this.say("local", { ufrag: this.ufrag, pwd: value("ice-pwd"), role, lite: false, impl: this.options.impl });
   }
 
   candidate(candidate) {
@@ -50,29 +56,24 @@ class Peer {
     }
   }
 
-  async state() {
+  state() {
     const state = this.connection.iceConnectionState;
     this.say("state", { state: STATES[state] ?? state });
-    if (STATES[state] === "connected") await this.selected();
   }
 
+  // After a restart the old pair stays until there is a new one, and no event says that there is.
   async selected() {
     const reports = await this.connection.getStats();
     for (const transport of reports.values()) {
       const pair = transport.type === "transport" && reports.get(transport.selectedCandidatePairId);
       if (!pair) continue;
-      const [local, remote] = [pair.localCandidateId, pair.remoteCandidateId].map((id) => this.at(reports.get(id)));
-      const seen = [local, remote, transport.iceRole].join();
-      if (seen === this.seen) return;
+      const [local, remote] = [pair.localCandidateId, pair.remoteCandidateId].map((id) => reports.get(id));
+      const seen = [local.id, remote.id, transport.iceRole].join();
+      if (seen === this.seen || local.usernameFragment !== this.ufrag) return;
       this.seen = seen;
-      this.say("selected", { local, remote, controlling: transport.iceRole === "controlling" });
+      this.state();
+      this.say("selected", { local: at(local), remote: at(remote), controlling: transport.iceRole === "controlling" });
     }
-  }
-
-  // An address that the page may not know is empty.
-  at(candidate) {
-    const host = candidate.address ?? "";
-    return (host.includes(":") ? `[${host}]` : host) + `:${candidate.port}`;
   }
 
   async remote(line) {
@@ -99,10 +100,10 @@ class Peer {
         return this.connection.addIceCandidate({ candidate: line.candidate, sdpMid: "0", sdpMLineIndex: 0 });
       case "end-of-candidates":
         return this.connection.addIceCandidate({ candidate: "", sdpMid: "0", sdpMLineIndex: 0 });
+      case "begin":
+        return this.begin(false);
       case "restart":
-        this.generation += 1;
-        this.seen = undefined;
-        return this.begin();
+        return this.begin(true);
       default:
         throw new Error(`no line is called ${line.type} here`);
     }

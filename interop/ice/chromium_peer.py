@@ -94,7 +94,7 @@ class Browser:
             "turn": options.turn and at(*options.turn),
             "impl": re.sub(r"^\w+/", "Chromium ", product),
         }
-        self.evaluate(f"var peer = new Peer({json.dumps(settings)}); peer.begin();"
+        self.evaluate(f"var peer = new Peer({json.dumps(settings)}); peer.take({{type: 'begin'}});"
                       f"setInterval(() => peer.selected(), {LOOK_EVERY_MS})")  # fmt: skip
 
     def listen(self):

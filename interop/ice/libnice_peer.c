@@ -4,6 +4,7 @@
 #include <gio/gunixinputstream.h>
 #include <json-glib/json-glib.h>
 #include <nice/agent.h>
+#include <nice/debug.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -65,10 +66,13 @@ static void emit(const gchar *flag, gboolean value, ...) {
 
 static void complain(const gchar *why) { emit(NULL, FALSE, "type", "error", "message", why, NULL); }
 
-static gboolean controlling(Peer *peer) {
-    gboolean is;
-    g_object_get(peer->agent, "controlling-mode", &is, NULL);
-    return is;
+/* After a role conflict the property of libnice says what it was before; only its log says what it is. */
+static gboolean controlling;
+
+static void on_log(const gchar *domain, GLogLevelFlags level, const gchar *text, gpointer data) {
+    (void)domain, (void)level, (void)data;
+    const gchar *change = strstr(text, "Role conflict, changing agent role to \"");
+    if (change) controlling = strstr(change, "\"controlling\"") != NULL;
 }
 
 static void emit_candidate(Peer *peer, NiceCandidate *candidate) {
@@ -80,7 +84,7 @@ static void emit_local(Peer *peer) {
     g_autofree gchar *ufrag = NULL, *pwd = NULL;
     nice_agent_get_local_credentials(peer->agent, peer->stream, &ufrag, &pwd);
     emit("lite", lite, "type", "local", "ufrag", ufrag, "pwd", pwd, "role",
-         controlling(peer) ? "controlling" : "controlled", "impl", "libnice " VERSION, NULL);
+         controlling ? "controlling" : "controlled", "impl", "libnice " VERSION, NULL);
 }
 
 static gchar *at(NiceAddress *address) {
@@ -94,7 +98,7 @@ static void emit_selected(Peer *peer) {
     NiceCandidate *local, *remote;
     if (!nice_agent_get_selected_pair(peer->agent, peer->stream, COMPONENT, &local, &remote)) return;
     g_autofree gchar *from = at(&local->base_addr), *to = at(&remote->addr);
-    emit("controlling", controlling(peer), "type", "selected", "local", from, "remote", to, NULL);
+    emit("controlling", controlling, "type", "selected", "local", from, "remote", to, NULL);
 }
 
 static void on_candidate(NiceAgent *agent, NiceCandidate *candidate, Peer *peer) {
@@ -218,8 +222,7 @@ static gchar *split(const gchar *text, guint *port) {
 
 static void configure(Peer *peer) {
     NiceAgent *agent = peer->agent;
-    g_object_set(agent, "upnp", FALSE, "ice-tcp", FALSE, "controlling-mode", !strcmp(role, "controlling"), "force-relay",
-                 relay_only, NULL);
+    g_object_set(agent, "upnp", FALSE, "ice-tcp", FALSE, "controlling-mode", controlling, "force-relay", relay_only, NULL);
     guint port;
     if (stun) {
         g_autofree gchar *host = split(stun, &port);
@@ -254,6 +257,9 @@ int main(int argc, char **argv) {
         fprintf(stderr, "libnice_peer: %s\n", error ? error->message : "--role is controlling or controlled");
         return 2;
     }
+    controlling = !strcmp(role, "controlling");
+    nice_debug_enable(FALSE);
+    g_log_set_handler("libnice", G_LOG_LEVEL_DEBUG, on_log, NULL);
     Peer peer = {.loop = g_main_loop_new(NULL, FALSE)};
     NiceAgentOption options = NICE_AGENT_OPTION_ICE_TRICKLE | NICE_AGENT_OPTION_CONSENT_FRESHNESS;
     if (!aggressive) options |= NICE_AGENT_OPTION_REGULAR_NOMINATION;

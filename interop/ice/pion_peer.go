@@ -143,18 +143,20 @@ func (p *peer) listen() error {
 		return err
 	}
 	return p.agent.OnSelectedCandidatePairChange(func(local, remote ice.Candidate) {
-		emit("selected", object{"local": at(local), "remote": at(remote), "controlling": p.controlling})
+		emit("selected", object{"local": at(base(local)), "remote": at(remote.Address(), remote.Port()), "controlling": p.controlling})
 	})
 }
 
-// Where the candidate sends from: of a server reflexive one that is its base.
-func at(c ice.Candidate) string {
-	host, port := c.Address(), c.Port()
-	if related := c.RelatedAddress(); related != nil && c.Type() == ice.CandidateTypeServerReflexive && related.Port != 0 {
-		host, port = related.Address, related.Port
+// Where a candidate sends from.
+func base(c ice.Candidate) (string, int) {
+	related := c.RelatedAddress()
+	if related == nil || c.Type() != ice.CandidateTypeServerReflexive {
+		return c.Address(), c.Port()
 	}
-	return net.JoinHostPort(host, fmt.Sprint(port))
+	return related.Address, related.Port
 }
+
+func at(host string, port int) string { return net.JoinHostPort(host, fmt.Sprint(port)) }
 
 func must(err error) {
 	if err != nil {

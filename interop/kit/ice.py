@@ -8,6 +8,7 @@ import base64
 import dataclasses
 import json
 import os
+import re
 import selectors
 import subprocess
 import time
@@ -65,6 +66,7 @@ class Agent(procs.Process):
     def note(self, message, kind):
         match kind:
             case "local":
+                self.check_local(message)
                 # What is selected from now on is selected with these credentials.
                 self.local, self.selected, self.candidates, self.states = message, None, [], []
                 self.locals += 1
@@ -79,11 +81,24 @@ class Agent(procs.Process):
             case "error":
                 self.errors.append(message["message"])
 
+    def check_local(self, local):
+        """RFC 8839 section 5.4: what credentials look like."""
+        for name, least in (("ufrag", 4), ("pwd", 22)):
+            expect(re.fullmatch(r"[A-Za-z0-9+/]{%d,256}" % least, local[name]), f"{self.name}: `{name}` is {local[name]!r}")
+        expect(local["role"] in ("controlling", "controlled"), f"{self.name}: `role` is {local['role']!r}")
+        expect(isinstance(local["lite"], bool), f"{self.name}: `lite` is {local['lite']!r}")
+        expect(local["impl"], f"{self.name} does not say what it is")
+        if self.local is None:
+            equal(f"`role` of {self.name}", local["role"], self.role)
+
     def connected(self):
         return self.selected is not None and "connected" in self.states
 
     def carries_data(self):
-        return self.kind != "chromium"
+        return not self.local["impl"].startswith("Chromium")
+
+    def is_aggressive(self):
+        return self.local["impl"].startswith("aioice")
 
     def send(self, data):
         self.tell("send", data=base64.b64encode(data).decode())
@@ -180,8 +195,8 @@ class Session:
 
     def rest(self, seconds):
         end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            self.pump()
+        while (left := end - time.monotonic()) > 0:
+            self.pump(min(left, 0.02))
 
     # --- what is judged --------------------------------------------------------------------------
 
@@ -193,11 +208,15 @@ class Session:
         return took
 
     def settled(self):
-        """Whether they agree on who controls, and, where no NAT is between them, on the pair."""
+        """Whether they agree on who controls, and, where no NAT is between them, on the pair.
+
+        Who nominates aggressively may stay with the first pair while the other one takes the best.
+        """
         left, right = (agent.selected for agent in self.agents)
         if {left["controlling"], right["controlling"]} != {True, False}:
             return False
-        return not self.direct or (same(left["local"], right["remote"]) and same(left["remote"], right["local"]))
+        aggressive = any(agent.selected["controlling"] and agent.is_aggressive() for agent in self.agents)
+        return not self.direct or aggressive or (same(left["local"], right["remote"]) and same(left["remote"], right["local"]))
 
     def refused(self, seconds):
         """Neither ever connects."""

@@ -30,9 +30,12 @@ FORWARD = f'chain pre {{ type nat hook prerouting priority -100; iifname "wan" m
 # A router says nothing to strangers; a refusal would take the port that the machine behind it is about to use.
 SILENT = 'chain to_me { type filter hook input priority 0; iifname "wan" meta l4proto udp drop; }'
 # What `tc netem` does, which not every kernel has.
-LOSS = """table inet loss { chain in {
-    type filter hook input priority 0; meta l4proto udp numgen random mod 100 < %d drop
-} }
+LOSS = """
+table inet loss {
+    chain in {
+        type filter hook input priority 0; meta l4proto udp numgen random mod 100 < %d drop
+    }
+}
 """
 BOXES = {
     "netfilter": MASQUERADE % "",
@@ -164,6 +167,7 @@ class Homes:
         self.server = Namespace()
         self.server.sh("echo 1 > /proc/sys/net/ipv4/ip_forward")
         self.left, self.right = (self._home(side) for side in range(2))
+        self.server.sh(f"ip route add default via {PUBLIC}")
 
     def _home(self, side):
         router, inside = Namespace(), Namespace()
