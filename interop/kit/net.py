@@ -167,6 +167,7 @@ class Homes:
         self.server = Namespace()
         self.server.sh("echo 1 > /proc/sys/net/ipv4/ip_forward")
         self.left, self.right = (self._home(side) for side in range(2))
+        # Only because a browser asks for the way to the Internet to find out its own addresses.
         self.server.sh(f"ip route add default via {PUBLIC}")
 
     def _home(self, side):
@@ -180,7 +181,7 @@ class Homes:
             f"ip link set lan up; ip route add default via {self.SERVERS[side]}; echo 1 > /proc/sys/net/ipv4/ip_forward"
         )
         inside.sh(f"ip addr add {lan}.2/24 dev eth0; ip link set eth0 up; ip route add default via {lan}.1")
-        router.nft(f"table ip box {{\n{MASQUERADE % ''}\n{SILENT}\n}}\n")
+        router.nft(f"table ip box {{\n{MASQUERADE % ''}\n{FIREWALL}\n{SILENT}\n}}\n")
         return inside
 
 
