@@ -10,10 +10,11 @@ BRADAWL_ICE_PEER names another agent to take the place of ours: one of these, or
 from kit.case import case, equal, expect
 from kit.ice import CORRUPT, NOTHING, Agent, Session, Wire, host, known
 from kit.net import PUBLIC, SERVER, Cable, Homes, need_ipv6
-from kit.servers import Mediator
+from kit.servers import Coturn, Mediator
 
 AGENTS = ("aioice", "libnice", "pion", "chromium")
 OTHER = {"controlling": "controlled", "controlled": "controlling"}
+USER = ("bradawl", "awl")
 # How long two agents are watched that must not connect: longer than any of them takes when it may.
 WATCHED = 2.5
 
@@ -111,6 +112,26 @@ def prflx_nat(agent, role):
     return seen
 
 
+@row("relayed")
+def relayed(agent, role):
+    """They are behind a NAT and tell us only of their relay at coturn's server; we are behind another NAT.
+
+    A relay lets in whom its owner has permitted, so that we have to know our own address, too.
+    """
+    homes = Homes()
+    Coturn([homes.SERVERS[1]], 3478, where=homes.server, user=USER)
+    server = f"{homes.SERVERS[1]}:3478"
+    turn = ("--turn", server, "--turn-user", USER[0], "--turn-pass", USER[1], "--relay-only")
+    left = Agent("ours", role, homes.left, ("--stun", server))
+    right = Agent(agent, OTHER[role], homes.right, turn)
+    session = Session(left, right, direct=False)
+    seen = connected(session)
+    kinds = {candidate.split()[7] for candidate in right.candidates}
+    equal("their kinds of candidates", kinds, {"relay"})
+    equal("where we send to", host(left.selected["remote"]), homes.SERVERS[1])
+    return seen
+
+
 @row("late")
 def late(agent, role):
     """Our candidates come 0.7 s after the credentials, theirs 1.2 s."""
@@ -184,3 +205,47 @@ def mdns(agent, role):
     names = [candidate.split()[4] for candidate in session.agents[1].candidates]
     expect(names and all(name.endswith(".local") for name in names), f"the browser's candidates are at {names}")
     return seen
+
+
+BAD_LINES = (
+    b"not JSON", b"[]", b"{}", b'{"type":7}', b'{"type":"dance"}', b'{"type":"candidate"}',
+    b'{"type":"candidate","candidate":"candidate:nonsense"}', b'{"type":"remote","ufrag":"abcd"}',
+    b'{"type":"send","data":"AAAA"}', b'{"type":"send","data":"?"}', b'{"type":"remote"', b"\xff\xfe",
+)  # fmt: skip
+
+
+@case("ice-bad-lines", namespace=True)
+def bad_lines():
+    """Each line that ours cannot use gets one `error`, and then it works as if nothing had been."""
+    cable = Cable()
+    left, right = Agent("ours", "controlling", cable.left), Agent("ours", "controlled", cable.right)
+    session = Session(left, right, NOTHING, NOTHING)
+    session.until(lambda: left.local and right.local, "`local` of both")
+    for line in BAD_LINES:
+        before = len(left.errors)
+        left.tell_bytes(line + b"\n")
+        session.until(lambda before=before: len(left.errors) > before, f"an `error` for {line!r}")
+    session.rest(0.2)
+    equal("errors", len(left.errors), len(BAD_LINES))
+    for agent in (left, right):
+        session.wires[agent] = Wire()
+        for candidate in agent.candidates:
+            session.other(agent).tell("candidate", candidate=candidate)
+    return f"{len(BAD_LINES)} bad lines, {len(left.errors)} errors; {connected(session)}"
+
+
+def kit_works(left_agent, right_agent):
+    @case(f"ice-kit-{left_agent}-{right_agent}", namespace=True)
+    def beside():
+        """Two of the others with each other: if that fails it is not ours that has broken."""
+        cable = Cable()
+        left = Agent(left_agent, "controlling", cable.left)
+        right = Agent(right_agent, "controlled", cable.right)
+        return f"{left_agent} → {connected(Session(left, right))}"
+
+    return beside
+
+
+kit_works("libnice", "aioice")
+kit_works("pion", "libnice")
+kit_works("chromium", "pion")

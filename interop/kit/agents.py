@@ -1,6 +1,6 @@
 """The ICE agents: ours and those of others, each as a command that speaks the JSON lines of DESIGN §9.
 
-Those of others are built when the first case wants them, into `target/interop-ice`.
+Those of others are built once, into `target/interop-ice`.
 """
 
 import functools
@@ -37,6 +37,12 @@ def ours():
     if instead in MAKERS:
         return command(instead)
     return shlex.split(instead) if instead else [servers.ours("bradawl-peer"), "ice"]
+
+
+def prepare():
+    """Builds them all: what takes long is not to be on the account of the first case."""
+    for name in MAKERS:
+        _made(name)
 
 
 @functools.cache

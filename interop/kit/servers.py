@@ -57,14 +57,15 @@ class Mediator(procs.Process):
 
 
 class Coturn(procs.Process):
-    """coturn's server as a STUN server, ready when it answers."""
+    """coturn's server as a STUN server, ready when it answers; a TURN server as well for who has a user."""
 
     title = "coturn"
 
-    def __init__(self, hosts, port, alternate=None, where=HOME):
+    def __init__(self, hosts, port, alternate=None, where=HOME, user=None):
         database = tempfile.mkdtemp(prefix="bradawl-interop-")
         self.files = database
-        command = ["turnserver", "-n", "-S", "--no-cli", "--no-tls", "--no-dtls", "--no-tcp", "--no-auth"]
+        command = ["turnserver", "-n", "--no-cli", "--no-tls", "--no-dtls"]
+        command += ["--lt-cred-mech", "-r", "bradawl", "-u", ":".join(user)] if user else ["-S", "--no-tcp", "--no-auth"]
         command += ["--log-file", "stdout", "--pidfile", f"{database}/pid", "--userdb", f"{database}/db"]
         command += ["-p", str(port)]
         for host in hosts:

@@ -31,6 +31,9 @@ FILES = {
     "/usr/share/gocode/src/github.com/pion/ice/v2/agent.go": "golang-github-pion-ice.v2-dev",
 }
 
+# What sudo is not to forget.
+KEPT = ("BRADAWL_BIN_DIR", "BRADAWL_ICE_PEER", "CARGO_TARGET_DIR")
+
 
 def note(text):
     print(text, file=sys.stderr, flush=True)
@@ -97,6 +100,6 @@ def become_root():
     if os.geteuid() == 0 or os.environ.get("BRADAWL_INTEROP_NO_SUDO"):
         return
     if shutil.which("sudo") and subprocess.run(["sudo", "-n", "true"], capture_output=True, check=False).returncode == 0:
-        binaries = f"BRADAWL_BIN_DIR={os.environ['BRADAWL_BIN_DIR']}"
-        os.execvp("sudo", ["sudo", "-n", "env", binaries, sys.executable, "-B", *sys.argv])
+        words = [f"{name}={os.environ[name]}" for name in KEPT if name in os.environ]
+        os.execvp("sudo", ["sudo", "-n", "env", *words, sys.executable, "-B", *sys.argv])
     note("interop: neither root nor sudo without a password: the cases in namespaces will be skipped")
