@@ -168,6 +168,12 @@ def lite(agent, role):
     return seen
 
 
+@row("aggressive", agents=("libnice",), roles=("controlled",))
+def aggressive(agent, role):
+    """They nominate with every check, as RFC 5245 allowed; aioice always does."""
+    return connected(on_cable(agent, role, theirs=("--aggressive",)))
+
+
 def conflict(name, role):
     @row(name, agents=("aioice", "libnice", "chromium"), roles=(role,))
     def both(agent, role):

@@ -108,8 +108,9 @@ def stale(program, source):
 def tool(words, **environment):
     """Runs a tool of the build; its stdout."""
     done = subprocess.run(
-        words, env=os.environ | environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300, check=False
-    )
+        words, env=os.environ | environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300,
+        check=False,
+    )  # fmt: skip
     if done.returncode:
         raise Fail(f"{words[0]}: {(done.stderr.strip() or done.stdout.strip())[-300:]}")
     return done.stdout

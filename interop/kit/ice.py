@@ -34,7 +34,7 @@ class Agent(procs.Process):
     """A running agent and what it has said."""
 
     def __init__(self, name, role, where=HOME, flags=()):
-        self.kind, self.role = name, role
+        self.role, self.flags = role, flags
         command = [*agents.command(name), "--role", role, *flags]
         super().__init__(where.command(command), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.name = f"{name} ({role})"
@@ -88,7 +88,8 @@ class Agent(procs.Process):
     def check_local(self, local):
         """RFC 8839 section 5.4: what credentials look like."""
         for name, least in (("ufrag", 4), ("pwd", 22)):
-            expect(re.fullmatch(r"[A-Za-z0-9+/]{%d,256}" % least, local[name]), f"{self.name}: `{name}` is {local[name]!r}")
+            fits = re.fullmatch(r"[A-Za-z0-9+/]{%d,256}" % least, local[name])
+            expect(fits, f"{self.name}: `{name}` is {local[name]!r}")
         expect(local["role"] in ("controlling", "controlled"), f"{self.name}: `role` is {local['role']!r}")
         expect(isinstance(local["lite"], bool), f"{self.name}: `lite` is {local['lite']!r}")
         expect(local["impl"], f"{self.name} does not say what it is")
@@ -102,7 +103,7 @@ class Agent(procs.Process):
         return not self.local["impl"].startswith("Chromium")
 
     def is_aggressive(self):
-        return self.local["impl"].startswith("aioice")
+        return self.local["impl"].startswith("aioice") or "--aggressive" in self.flags
 
     def send(self, data):
         self.tell("send", data=base64.b64encode(data).decode())
@@ -188,7 +189,8 @@ class Session:
         end = time.monotonic() + seconds
         while not condition():
             if time.monotonic() > end:
-                raise Fail(f"{what}: not within {seconds} s; " + "; ".join(f"{a.name}: {a.tail()}" for a in self.agents))
+                states = "; ".join(f"{agent.name}: {agent.tail()}" for agent in self.agents)
+                raise Fail(f"{what}: not within {seconds} s; {states}")
             self.pump()
 
     def rest(self, seconds):
@@ -213,8 +215,9 @@ class Session:
         left, right = (agent.selected for agent in self.agents)
         if {left["controlling"], right["controlling"]} != {True, False}:
             return False
-        aggressive = any(agent.selected["controlling"] and agent.is_aggressive() for agent in self.agents)
-        return not self.direct or aggressive or (same(left["local"], right["remote"]) and same(left["remote"], right["local"]))
+        if not self.direct or any(agent.selected["controlling"] and agent.is_aggressive() for agent in self.agents):
+            return True
+        return same(left["local"], right["remote"]) and same(left["remote"], right["local"])
 
     def refused(self, seconds):
         """Neither ever connects."""
@@ -260,8 +263,9 @@ class Session:
             if time.monotonic() > end:
                 raise Fail("datagrams are missing: " + self.arrivals(sent, arrived))
         for agent in self.agents:
-            wanted = {datagram(self.other(agent), number) for number in range(count)}
-            equal(f"datagrams at {agent.name}, once and unchanged", set(agent.received[start[agent]:]) == wanted, True)
+            wanted = sorted(datagram(self.other(agent), number) for number in range(count))
+            got = sorted(agent.received[start[agent] :])
+            expect(got == wanted, f"{agent.name} received something twice, or something that nobody sent")
         return f"{count} datagrams each way"
 
     def arrivals(self, sent, arrived):
@@ -280,7 +284,7 @@ class Session:
         seen = []
         for agent in self.agents:
             wanted = {datagram(self.other(agent), number) for number in range(count)}
-            got = agent.received[start[agent]:]
+            got = agent.received[start[agent] :]
             expect(set(got) <= wanted, f"{agent.name} received what nobody sent")
             expect(len(got) >= least * count, f"{len(got)} of {count} datagrams arrived at {agent.name}")
             seen.append(len(got))
@@ -351,4 +355,3 @@ def same(ours, theirs):
     if known(ours) and known(theirs):
         return ours == theirs
     return ours.rpartition(":")[2] == theirs.rpartition(":")[2]
-

@@ -134,7 +134,7 @@ class World:
 class Cable:
     """Two machines with a cable between them and nothing else.
 
-        left 10.81.0.1, fd81::1 ── 10.81.0.2, fd81::2 right
+    left 10.81.0.1, fd81::1 ── 10.81.0.2, fd81::2 right
     """
 
     V4, V6 = ("10.81.0.1", "10.81.0.2"), ("fd81::1", "fd81::2")
@@ -158,7 +158,7 @@ class Cable:
 class Homes:
     """Two machines, each behind a NAT router of its own, and a server between the routers.
 
-        left 10.78.0.2 ── router 10.77.0.100 ── 10.77.0.1 server 10.87.0.1 ── 10.87.0.100 router ── 10.88.0.2 right
+    left 10.78.0.2 ── router 10.77.0.100 ── 10.77.0.1 server 10.87.0.1 ── 10.87.0.100 router ── 10.88.0.2 right
     """
 
     SERVERS, PUBLIC = (SERVER, "10.87.0.1"), (PUBLIC, "10.87.0.100")

@@ -65,7 +65,7 @@ class Coturn(procs.Process):
         database = tempfile.mkdtemp(prefix="bradawl-interop-")
         self.files = database
         command = ["turnserver", "-n", "--no-cli", "--no-tls", "--no-dtls"]
-        command += ["--lt-cred-mech", "-r", "bradawl", "-u", ":".join(user)] if user else ["-S", "--no-tcp", "--no-auth"]
+        command += ["--lt-cred-mech", "-r", "interop", "-u", ":".join(user)] if user else ["-S", "--no-tcp", "--no-auth"]
         command += ["--log-file", "stdout", "--pidfile", f"{database}/pid", "--userdb", f"{database}/db"]
         command += ["-p", str(port)]
         for host in hosts:
