@@ -4,6 +4,7 @@ Starts a browser without a window, drives it over `--remote-debugging-pipe`, and
 to and from chromium_peer.js, which runs in an empty page.
 """
 
+import contextlib
 import json
 import os
 import pathlib
@@ -14,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 
 from protocol import at, emit, flags, parse
 
@@ -40,7 +42,7 @@ class Browser:
         shell = ["sh", "-c", f'exec "$@" 3<&{theirs_in} 4>&{theirs_out}', "sh", *command]
         self.child = subprocess.Popen(
             shell, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            pass_fds=(theirs_in, theirs_out), start_new_session=True,
+            pass_fds=(theirs_in, theirs_out), start_new_session=True, env=os.environ | {"TMPDIR": self.profile},
         )  # fmt: skip
         os.close(theirs_in)
         os.close(theirs_out)
@@ -107,12 +109,17 @@ class Browser:
                 emit("error", message=str(error.get("exception", {}).get("description", error["text"])))
 
     def end(self):
-        try:
+        # Whoever ends us closes stdin and sends a signal: one of them is enough.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(self.child.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         self.child.wait()
-        shutil.rmtree(self.profile, ignore_errors=True)
+        # The browser's other processes may still be writing while they die.
+        for _ in range(20):
+            shutil.rmtree(self.profile, ignore_errors=True)
+            if not os.path.exists(self.profile):
+                return
+            time.sleep(0.02)
 
 
 def obey(browser):
