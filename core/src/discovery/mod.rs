@@ -382,7 +382,7 @@ fn read(probe: &Probe, path: Path, message: &Message<'_>) -> Option<Said> {
         Ask::Plain | Ask::Later { .. } => is_to_us && is_from_there,
         Ask::OtherAddress | Ask::OtherPort => is_to_us,
         Ask::ToPort(_) => is_from_there,
-        Ask::Hairpin | Ask::Hop => false,
+        Ask::Hairpin | Ask::Hop { .. } => false,
     };
     is_right.then(|| Said::read(message, path.local))
 }

@@ -161,7 +161,7 @@ impl Pass {
                 };
                 if let Some(server) = (0..self.servers.len()).find(is_far) {
                     let (to, server) = (self.servers[server].address, server as u8);
-                    let want = Want { ask: Ask::Hop, socket, server, to };
+                    let want = Want { ask: Ask::Hop { hops }, socket, server, to };
                     self.wants.extend([want; HOP_PACKETS]);
                 }
             }
@@ -349,7 +349,7 @@ impl Pass {
 
     /// When the next silence begins to mean something.
     pub(super) fn next_silence(&self, now: Instant, probes: &Probes) -> Option<Instant> {
-        let waits = |probe: &&Probe| probe.reply.is_none() && probe.ask != Ask::Hop;
+        let waits = |probe: &&Probe| probe.reply.is_none() && !matches!(probe.ask, Ask::Hop { .. });
         let over = |probe: &Probe| self.servers.get(usize::from(probe.server))?.silent_from(probe);
         probes.iter().filter(waits).filter_map(over).filter(|&over| over > now).min()
     }

@@ -33,7 +33,7 @@ pub(super) enum Ask {
     /// Nothing: it goes to our own public address.
     Hairpin,
     /// Nothing: it is not to arrive.
-    Hop,
+    Hop { hops: u8 },
     /// How do you see me, and answer once more after so many seconds.
     Later { delay: u16, token: u64 },
     /// Answer to another port of mine (RFC 5780 §4.6).
@@ -172,7 +172,7 @@ fn write(ask: Ask, id: TransactionId, buf: &mut [u8]) -> Result<usize, NoRoom> {
         Ask::Plain => writer.put(&Help::default()),
         Ask::OtherAddress => writer.put(&ChangeRequest { ip: true, port: true }),
         Ask::OtherPort => writer.put(&ChangeRequest { ip: false, port: true }),
-        Ask::Hairpin | Ask::Hop => writer,
+        Ask::Hairpin | Ask::Hop { .. } => writer,
         Ask::Later { delay, token } => writer.put(&Help { delay, token, other_port: 0 }),
         Ask::ToPort(port) => writer.put(&ResponsePort(port)),
     }

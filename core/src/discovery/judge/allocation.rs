@@ -253,6 +253,8 @@ fn mappings_between(probes: &Probes, first: usize, last: usize, profile: &NatPro
     };
     let is_new = |(place, probe): &(usize, &Probe)| {
         (first + 1..=last).contains(place)
+            // Our own router drops it before anybody maps it.
+            && probe.ask != Ask::Hop { hops: 1 }
             && !probes.iter().take(*place).any(|earlier| is_same(earlier, probe))
     };
     probes.iter().enumerate().filter(is_new).count() as i32
