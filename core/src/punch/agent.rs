@@ -555,6 +555,10 @@ impl Agent {
         if !self.is_wanted(slot) {
             return None;
         }
+        if self.is_forsaken(slot) {
+            self.forsake(now, slot);
+            return None;
+        }
         let is_kin = self.is_kin();
         let pair = self.pairs.pair(slot)?;
         if is_kin && !pair.is_heard && pair.step() > 0 && self.quiet_until > now {

@@ -144,7 +144,8 @@ mod tests {
                 assert!(all.is_answer(to, id) && !all.is_answer(SocketAddr::new(to.ip(), to.port() ^ 1), id));
             }
             assert_eq!(seen.len(), usize::from(probes.min(last - first + 1)));
-            assert!(now.since(Instant::ZERO) >= Duration::from_millis(10) * (seen.len() as u32 - 1));
+            let least = Duration::from_millis(10) * (seen.len() as u32).saturating_sub(10);
+            assert!(now.since(Instant::ZERO) >= least, "a hundred a second");
         }
     }
 }

@@ -122,28 +122,37 @@ impl Account {
     }
 }
 
-/// Guesses, and the sockets that wait for them: a hundred a second.
-pub(super) struct Paced(Instant);
+/// Guesses, and the sockets that wait for them: a hundred a second, ten at a time.
+pub(super) struct Paced {
+    next: Instant,
+    left: u8,
+}
 
-/// The time between two guesses.
-pub const GUESS_INTERVAL: Duration = Duration::from_millis(10);
+/// How many guesses leave at a time …
+pub const GUESSES: u8 = 10;
+/// … and the time between two such batches.
+pub const GUESS_INTERVAL: Duration = Duration::from_millis(100);
 
 impl Paced {
     pub(super) fn new(now: Instant) -> Self {
-        Self(now)
+        Self { next: now, left: GUESSES }
     }
 
     pub(super) fn next(&self) -> Instant {
-        self.0
+        self.next
     }
 
     /// Whether one may be sent; if so it is counted. Time that was missed is not made up for.
     pub(super) fn ask(&mut self, now: Instant) -> Allowance {
-        if self.0 > now {
-            return Allowance::At(self.0);
+        if self.next > now {
+            return Allowance::At(self.next);
         }
-        let is_late = now.since(self.0) >= GUESS_INTERVAL;
-        self.0 = if is_late { now + GUESS_INTERVAL } else { self.0 + GUESS_INTERVAL };
+        self.left -= 1;
+        if self.left == 0 {
+            let is_late = now.since(self.next) >= GUESS_INTERVAL;
+            self.next = if is_late { now + GUESS_INTERVAL } else { self.next + GUESS_INTERVAL };
+            self.left = GUESSES;
+        }
         Allowance::Now
     }
 }

@@ -13,9 +13,11 @@ use super::keep::{self, Keep};
 use super::pair::Pair;
 use super::pairs::Slot;
 use super::schedule::Rhythm;
-use super::{Event, Kind, Party, Role, Selected};
+use super::{Event, Kind, Loss, Party, Role, Selected};
 use crate::time::{Duration, Instant};
 
+/// How often a choice is repeated to one of our own that does not answer: two seconds long.
+const CONFIRMATIONS: u16 = 7;
 /// How many checks a better pair than the one in use still gets.
 const CHECKS_FOR_BETTER: u16 = 7;
 
@@ -43,6 +45,26 @@ impl Agent {
         pair.is_confirming = true;
         pair.begin(now, Rhythm::Open);
         self.check_at(slot, now);
+    }
+
+    /// Whether one of our own has not answered for so long that what it proved is no longer so.
+    pub(super) fn is_forsaken(&self, slot: Slot) -> bool {
+        let is_over = |pair: &Pair| pair.works && pair.is_confirming && pair.step() >= CONFIRMATIONS;
+        self.is_kin() && self.pairs.pair(slot).is_some_and(is_over)
+    }
+
+    /// Uses the next best pair that works instead, if there is one.
+    pub(super) fn forsake(&mut self, now: Instant, slot: Slot) {
+        let Some(pair) = self.pairs.pair_mut(slot) else { return };
+        (pair.works, pair.is_confirming, pair.nomination) = (false, false, 0);
+        if self.selected_slot != Some(slot) {
+            return;
+        }
+        if self.best(|pair| pair.works).is_none() {
+            return self.lose(now, Loss::Consent);
+        }
+        self.selected_slot = None;
+        self.choose(now);
     }
 
     /// Whether there is any use in another check of this pair.

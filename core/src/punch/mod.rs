@@ -39,7 +39,7 @@ mod text;
 mod volley;
 
 pub use agent::{Agent, MAX_BASES, MAX_CANDIDATES};
-pub use budget::{CHECKS_IN_WINDOW, CHECKS_UNANSWERED, GUESS_INTERVAL, MAX_ADDRESSES, WINDOW};
+pub use budget::{CHECKS_IN_WINDOW, CHECKS_UNANSWERED, GUESS_INTERVAL, GUESSES, MAX_ADDRESSES, WINDOW};
 pub use candidate::{Candidate, Kind, Refused, TcpKind};
 pub use check::Role;
 pub use credentials::Credentials;

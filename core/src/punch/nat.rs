@@ -105,6 +105,16 @@ impl Nat {
     }
 }
 
+impl Nat {
+    /// How far the next port is, where there is such a thing.
+    pub(super) fn step(&self) -> Option<i32> {
+        match self.allocation {
+            Some(Allocation::Sequential { step }) if step != 0 => Some(step.into()),
+            _ => None,
+        }
+    }
+}
+
 impl From<&NatProfile> for Nat {
     fn from(profile: &NatProfile) -> Self {
         let value = |axis: Option<_>| axis.map(|finding: crate::discovery::Finding<bool>| finding.value);

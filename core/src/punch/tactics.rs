@@ -32,7 +32,9 @@ const AGAIN: Duration = Duration::from_millis(20);
 /// Requests of volleys have these rounds, lest they be taken for brackets.
 const VOLLEY_ROUNDS: u16 = 0x8000;
 /// How many requests to observers may still be answered.
-const MAX_ASKED: usize = 8;
+const MAX_ASKED: usize = 16;
+/// How many ports are checked of a bracket whose ends have changed places.
+const REVERSED: usize = 3;
 
 pub(super) struct Tactics {
     pub(super) extras: Extras,
@@ -41,8 +43,8 @@ pub(super) struct Tactics {
     probes: Option<Probes>,
     volley: Option<Volley>,
     errands: VecDeque<(Instant, Errand)>,
-    /// What the scouts have asked.
-    asked: VecDeque<(TransactionId, u16)>,
+    /// What observers were asked.
+    asked: VecDeque<(TransactionId, Mark)>,
     has_begun: bool,
 }
 
@@ -50,19 +52,38 @@ pub(super) struct Tactics {
 struct Brackets {
     began: Instant,
     round: u16,
+    /// How the mediator saw the two ends of this round, as far as it has answered.
+    seen: [Option<u16>; 2],
+    /// The next one is due at once: nobody can follow this one.
+    hurry: Option<Instant>,
 }
 
 impl Brackets {
     fn next(&self) -> Option<Instant> {
         let &offset = BRACKETS.get(usize::from(self.round))?;
-        Some(self.began + Duration::from_millis(offset))
+        let planned = self.began + Duration::from_millis(offset);
+        Some(self.hurry.map_or(planned, |hurry| hurry.min(planned)))
+    }
+
+    /// A socket whose port was in use lately may still have its old mapping to the mediator: what lies
+    /// between the ends is half the NAT.
+    fn saw(&mut self, now: Instant, mark: Mark, port: u16, step: i32) {
+        if mark.round != self.round {
+            return;
+        }
+        self.seen[usize::from(mark.is_second)].get_or_insert(port);
+        if let [Some(first), Some(second)] = self.seen
+            && guesses(first, second, step).next().is_none()
+        {
+            self.hurry = Some(now);
+        }
     }
 }
 
 /// One packet that leaves at its time, in its order.
 #[derive(Clone, Copy, Debug)]
 enum Errand {
-    Mark { path: Path, mark: Mark, is_scout: bool },
+    Mark { path: Path, mark: Mark },
     Check { slot: Slot },
 }
 
@@ -129,7 +150,9 @@ impl Agent {
         let has_observers = self.observers(target.is_ipv4()).is_some();
         match step {
             Move::Guess => self.guess(now),
-            Move::Bracket if has_observers => self.tactics.brackets = Some(Brackets { began: now, round: 0 }),
+            Move::Bracket if has_observers => {
+                self.tactics.brackets = Some(Brackets { began: now, round: 0, seen: [None; 2], hurry: None })
+            }
             Move::Volley { step } if has_observers => {
                 self.tactics.volley = Some(Volley::new(now, step, self.config.nat.traffic));
             }
@@ -208,6 +231,7 @@ impl Agent {
             && brackets.next().is_some_and(|next| next <= now)
         {
             brackets.round += 1;
+            (brackets.seen, brackets.hurry) = ([None; 2], None);
             let round = brackets.round;
             self.open(Purpose::Bracket { round });
         }
@@ -262,7 +286,7 @@ impl Agent {
             self.tactics.errands.pop_front();
             let sent = match errand {
                 Errand::Check { slot } => self.check(now, slot, buf),
-                Errand::Mark { path, mark, is_scout } => self.mark(path, mark, is_scout, buf),
+                Errand::Mark { path, mark } => self.mark(path, mark, buf),
             };
             if sent.is_some() {
                 return sent;
@@ -270,7 +294,7 @@ impl Agent {
         }
     }
 
-    fn mark(&mut self, path: Path, mark: Mark, is_scout: bool, buf: &mut [u8]) -> Option<(Path, usize)> {
+    fn mark(&mut self, path: Path, mark: Mark, buf: &mut [u8]) -> Option<(Path, usize)> {
         let observers = self.config.observers.as_ref()?;
         let id = TransactionId::random(&mut self.rng);
         let len = Writer::new(buf, Class::Request, Method::BINDING, id)
@@ -279,12 +303,10 @@ impl Agent {
             .integrity(&observers.key)
             .fingerprint()
             .finish();
-        if is_scout {
-            if self.tactics.asked.len() == MAX_ASKED {
-                self.tactics.asked.pop_front();
-            }
-            self.tactics.asked.push_back((id, mark.round));
+        if self.tactics.asked.len() == MAX_ASKED {
+            self.tactics.asked.pop_front();
         }
+        self.tactics.asked.push_back((id, mark));
         self.counters.marks += 1;
         Some((path, len.ok()?))
     }
@@ -335,11 +357,8 @@ impl Agent {
         let Some([first, second]) = self.observers(target.is_ipv4()) else { return };
         let slot = self.add_extra_pair(now, local, target, Strategy::Bracket, Rhythm::Dense);
         for at in [now, now + AGAIN] {
-            let mark = |to, is_second| Errand::Mark {
-                path: Path::udp(local, to),
-                mark: Mark { round, is_second },
-                is_scout: false,
-            };
+            let mark =
+                |to, is_second| Errand::Mark { path: Path::udp(local, to), mark: Mark { round, is_second } };
             for errand in [mark(first, false), Errand::Check { slot }, mark(second, true)] {
                 self.tactics.run(at, errand);
             }
@@ -382,17 +401,12 @@ impl Agent {
             return Ok(());
         }
         let (base, _) = self.target().ok_or(Refused::Nowhere)?;
-        let step = match self.remote.as_ref().map(|remote| remote.nat.allocation) {
-            Some(Some(crate::discovery::Allocation::Sequential { step })) if step != 0 => i32::from(step),
-            _ if second < first => -1,
-            _ => 1,
-        };
-        // The one after may be told before the one before, if that was lost and sent again: then what lies
-        // between is all the way round.
-        if between(first, second, step).count() > MAX_BRACKET {
+        let step = self.remote.as_ref().and_then(|remote| remote.nat.step());
+        let step = step.unwrap_or(if second < first { -1 } else { 1 });
+        if guesses(first, second, step).next().is_none() {
             return Err(Refused::TooMany);
         }
-        for port in between(first, second, step) {
+        for port in guesses(first, second, step) {
             let to = SocketAddr::new(ip, port);
             candidate::may_send(to, false)?;
             if self.pairs.at(Path::udp(base, to)).is_none() && self.pairs.len() < super::pairs::MAX_PAIRS {
@@ -409,24 +423,21 @@ impl Agent {
         let Some((_, target)) = self.target() else { return };
         match step {
             Step::Open { sockets } => {
-                let closed = self
-                    .tactics
-                    .extras
-                    .close(|extra| matches!(extra.purpose, Purpose::Volley | Purpose::Scout));
+                let is_old = |extra: &Extra| matches!(extra.purpose, Purpose::Volley | Purpose::Scout);
+                let closed = self.tactics.extras.close(is_old);
                 self.forget_sockets(&closed);
                 self.open(Purpose::Scout);
-                for _ in 0..sockets {
-                    self.open(Purpose::Volley);
-                }
+                (0..sockets).for_each(|_| self.open(Purpose::Volley));
             }
+            Step::More { sockets } => (0..sockets).for_each(|_| self.open(Purpose::Volley)),
             Step::Ask { round } => {
                 let Some([first, second]) = self.observers(target.is_ipv4()) else { return };
                 // Asked again it asks the other endpoint: a new port, closer to those that will follow.
-                let to = if self.tactics.asked.len() % 2 == 0 { first } else { second };
+                let to = if self.tactics.asked.len().is_multiple_of(2) { first } else { second };
                 let mark = Mark { round: VOLLEY_ROUNDS | round, is_second: false };
                 let scout = self.tactics.extras.open_for(Purpose::Scout).next();
                 if let Some(local) = scout {
-                    let errand = Errand::Mark { path: Path::udp(local, to), mark, is_scout: true };
+                    let errand = Errand::Mark { path: Path::udp(local, to), mark };
                     self.tactics.run(now, errand);
                 }
             }
@@ -449,13 +460,19 @@ impl Agent {
         }
         let id = message.transaction_id();
         let Some(index) = self.tactics.asked.iter().position(|(asked, _)| *asked == id) else { return true };
-        let Some((_, round)) = self.tactics.asked.remove(index) else { return true };
-        if let (Ok(Some(XorMappedAddress(mapped))), Some(volley)) = (message.find(), &mut self.tactics.volley)
-            && let Some(at) = volley.scouted(now, round & !VOLLEY_ROUNDS, mapped)
+        let Some((_, mark)) = self.tactics.asked.remove(index) else { return true };
+        let Ok(Some(XorMappedAddress(mapped))) = message.find() else { return true };
+        let step = self.config.nat.step().unwrap_or(1);
+        if let Some(brackets) = &mut self.tactics.brackets {
+            brackets.saw(now, mark, mapped.port(), step);
+        }
+        let scouted = mark.round.checked_sub(VOLLEY_ROUNDS);
+        if let (Some(round), Some(volley)) = (scouted, &mut self.tactics.volley)
+            && let Some(at) = volley.scouted(now, round, mapped)
         {
             self.events.push_back(Event::Tell(Hint::Aim { at }));
-            self.set_tactics_timer(now);
         }
+        self.set_tactics_timer(now);
         true
     }
 }
@@ -463,6 +480,20 @@ impl Agent {
 /// An address as others see it.
 const fn is_public(kind: Kind) -> bool {
     matches!(kind, Kind::ServerReflexive | Kind::PeerReflexive | Kind::Host)
+}
+
+/// Which ports the check between the two ends of a bracket may have; none if the two have nothing to do
+/// with each other.
+///
+/// What was lost on the way out was sent again later: the one before, and then it has the higher port of the
+/// two; or the check, and then it comes next.
+fn guesses(first: u16, second: u16, step: i32) -> impl Iterator<Item = u16> {
+    let is_bracket = between(first, second, step).count() <= MAX_BRACKET;
+    let is_reversed = !is_bracket && between(second, first, step).count() <= MAX_BRACKET;
+    let behind = core::iter::once(wrap(i32::from(second) + step));
+    let below = (1..=REVERSED as i32).map(move |steps| wrap(i32::from(second) - steps * step));
+    let fit = between(first, second, step).chain(behind).filter(move |_| is_bracket);
+    fit.chain(below.filter(move |_| is_reversed))
 }
 
 /// The ports after `first` and before `second`, in steps: one more than are worth a check, at the most.
@@ -480,7 +511,17 @@ fn between(first: u16, second: u16, step: i32) -> impl Iterator<Item = u16> {
 mod tests {
     use alloc::vec::Vec;
 
-    use super::between;
+    use super::{between, guesses};
+
+    #[test]
+    fn what_was_sent_again_is_found_too() {
+        let ports = |first, second, step| guesses(first, second, step).collect::<Vec<_>>();
+        assert_eq!(ports(5_000, 5_002, 1), [5_001, 5_003]);
+        assert_eq!(ports(5_003, 5_002, 1), [5_001, 5_000, 4_999], "the first one was lost");
+        assert_eq!(ports(5_000, 5_001, 1), [5_002], "the check was lost");
+        assert_eq!(ports(5_000, 5_400, 1), [], "an old mapping: bracket of a port that was in use before");
+        assert_eq!(ports(5_400, 5_000, 1), []);
+    }
 
     #[test]
     fn what_lies_between_is_checked() {

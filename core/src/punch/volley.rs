@@ -7,7 +7,8 @@
 //! 3. As soon as we have told ours and heard theirs, `2h` sockets fire at theirs, all at once. One of them
 //!    gets the port that we have told: its check opens our filter for exactly the one of theirs that got
 //!    the port that they have told.
-//! 4. Nothing came back: another round, three at most.
+//! 4. Nothing came back: another round, three at most. What its scout sees tells how many ports strangers
+//!    have really taken since the last one.
 
 use core::net::SocketAddr;
 
@@ -33,6 +34,11 @@ pub(super) struct Volley {
     state: State,
     /// The port that the other side wants to be fired at.
     theirs: Option<SocketAddr>,
+    /// What the last scout saw, and how many ports we have taken ourselves since.
+    last_seen: Option<(Instant, u16)>,
+    taken: u16,
+    /// How many more sockets a round wants than were opened for it.
+    more: u16,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +62,8 @@ enum State {
 pub(super) enum Step {
     /// Close the sockets of the last round, open a scout and so many others.
     Open { sockets: u16 },
+    /// So many more.
+    More { sockets: u16 },
     /// The scout asks the mediator.
     Ask { round: u16 },
     /// All sockets check this address.
@@ -65,12 +73,13 @@ pub(super) enum Step {
 impl Volley {
     pub(super) fn new(now: Instant, step: i16, traffic: Option<u16>) -> Self {
         let state = State::Pause { until: now };
-        Self { step, half: half(traffic), round: 0, state, theirs: None }
+        let half = half(traffic.unwrap_or(UNKNOWN_TRAFFIC).max(UNKNOWN_TRAFFIC).into());
+        Self { step, half, round: 0, state, theirs: None, last_seen: None, taken: 0, more: 0 }
     }
 
     pub(super) fn next(&self) -> Option<Instant> {
         match self.state {
-            State::Told { .. } if self.theirs.is_some() => Some(Instant::ZERO),
+            State::Told { .. } if self.theirs.is_some() || self.more > 0 => Some(Instant::ZERO),
             State::Pause { until } | State::Told { until } => Some(until),
             State::Scouting { ask_at } => Some(ask_at),
             State::Over => None,
@@ -90,11 +99,16 @@ impl Volley {
             }
             State::Scouting { ask_at } if ask_at <= now => {
                 self.state = State::Scouting { ask_at: now + ASK_AGAIN };
+                self.taken += 1;
                 Some(Step::Ask { round: self.round })
+            }
+            State::Told { .. } if self.more > 0 => {
+                Some(Step::More { sockets: core::mem::take(&mut self.more) })
             }
             State::Told { until } => {
                 if let Some(at) = self.theirs.take() {
                     self.state = State::Pause { until: now + ROUND };
+                    self.taken += 2 * self.half;
                     return Some(Step::Fire { at });
                 }
                 if until <= now {
@@ -112,10 +126,26 @@ impl Volley {
         if round != self.round || !matches!(self.state, State::Scouting { .. }) {
             return None;
         }
+        self.learn(now, mapped.port());
         // Long enough for somebody who begins later, and no longer than what was told is good for.
         self.state = State::Told { until: now + ROUND };
         let port = i32::from(mapped.port()) + i32::from(self.step) * i32::from(self.half);
         Some(SocketAddr::new(mapped.ip(), wrap(port)))
+    }
+
+    /// How many ports strangers take, by what two scouts saw.
+    fn learn(&mut self, now: Instant, port: u16) {
+        let ours = i32::from(core::mem::take(&mut self.taken));
+        let Some((before, last)) = self.last_seen.replace((now, port)) else { return };
+        let size = 65_536 - i32::from(FIRST_PORT);
+        let way = (i32::from(port) - i32::from(last)) * i32::from(self.step.signum());
+        let strangers = way.rem_euclid(size) / i32::from(self.step.unsigned_abs().max(1)) - ours;
+        let per_second = i64::from(strangers) * 1_000_000 / now.since(before).as_micros().max(1) as i64;
+        let wanted = half(u32::try_from(per_second).unwrap_or(0));
+        if wanted > self.half {
+            self.more = 2 * (wanted - self.half);
+            self.half = wanted;
+        }
     }
 
     /// The other side has told its port.
@@ -127,21 +157,22 @@ impl Volley {
 }
 
 /// As many ports as strangers may take until we fire, and three standard deviations more.
-fn half(traffic: Option<u16>) -> u16 {
-    let traffic = u32::from(traffic.unwrap_or(UNKNOWN_TRAFFIC));
-    let taken = traffic * LEAD.as_millis() as u32 / 1_000;
+fn half(per_second: u32) -> u16 {
+    let taken = per_second.min(10_000) * LEAD.as_millis() as u32 / 1_000;
     let half = taken + 3 * taken.isqrt() + 6;
     u16::try_from(half).unwrap_or(u16::MAX).min(MAX_VOLLEY / 2)
 }
 
 /// NATs begin again above the well-known ports.
+const FIRST_PORT: u16 = 1_024;
+
 pub(super) fn wrap(port: i32) -> u16 {
-    const FIRST: i32 = 1_024;
-    const SIZE: i32 = 65_536 - FIRST;
-    if (FIRST..65_536).contains(&port) {
+    let first = i32::from(FIRST_PORT);
+    let size = 65_536 - first;
+    if (first..65_536).contains(&port) {
         port as u16
     } else {
-        ((port - FIRST).rem_euclid(SIZE) + FIRST) as u16
+        ((port - first).rem_euclid(size) + first) as u16
     }
 }
 
@@ -171,6 +202,24 @@ mod tests {
     }
 
     #[test]
+    fn two_scouts_tell_how_busy_a_nat_is() {
+        let mut volley = Volley::new(at(0), 1, None);
+        let Some(Step::Open { sockets }) = volley.due(at(0)) else { panic!("it opens sockets") };
+        let _ = volley.due(at(0));
+        let seen = |port: u16| SocketAddr::new([203, 0, 113, 1].into(), port);
+        let _ = volley.scouted(at(40), 1, seen(5_000));
+        volley.hear(seen(9));
+        assert!(matches!(volley.due(at(50)), Some(Step::Fire { .. })));
+        assert!(matches!(volley.due(at(400)), Some(Step::Open { .. })));
+        assert_eq!(volley.due(at(400)), Some(Step::Ask { round: 2 }));
+        // 400 ms later strangers have taken a hundred: 250 a second.
+        let told = volley.scouted(at(440), 2, seen(5_000 + sockets + 1 + 100)).expect("it tells");
+        let half = told.port() - (5_000 + sockets + 1 + 100);
+        assert!((55..=65).contains(&half), "{half}");
+        assert_eq!(volley.due(at(440)), Some(Step::More { sockets: 2 * half - sockets }));
+    }
+
+    #[test]
     fn it_gives_up_after_three_rounds() {
         let mut volley = Volley::new(at(0), -2, None);
         let mut opened = 0;
@@ -181,7 +230,7 @@ mod tests {
                     volley.scouted(next, round, "203.0.113.1:1030".parse().expect("an address"));
                 }
                 Some(Step::Fire { .. }) => panic!("nobody has told a port"),
-                None => {}
+                Some(Step::More { .. }) | None => {}
             }
         }
         assert_eq!(opened, MAX_ROUNDS);

@@ -251,7 +251,8 @@ impl Built {
             tally.unwrap_or_default()
         };
         let tallies: [Tally; 2] = [tally(alice), tally(bob)];
-        let mut nat = |host: HostId| self.world.with(host, |peer: &mut Peer, _| peer.nat()).unwrap_or_default();
+        let mut nat =
+            |host: HostId| self.world.with(host, |peer: &mut Peer, _| peer.nat()).unwrap_or_default();
         let nats = [nat(alice), nat(bob)];
         let has_path = self.world.has_path(alice, bob);
         let both = match (tallies[0].selected(), tallies[1].selected()) {

@@ -68,7 +68,8 @@ impl Arguments {
         if self.trace
             && let Some(case) = plan.cases.first()
         {
-            let trace = trace(&case.setting, self.seed).map_err(|error| Problem::failed(error.to_string()))?;
+            let trace =
+                trace(&case.setting, self.seed).map_err(|error| Problem::failed(error.to_string()))?;
             Printer::new(false).write(&ladder::text(&trace, ladder::LIMIT))?;
             return Ok(Exit::Done);
         }
@@ -182,9 +183,15 @@ impl Failed {
             let on = |on: Option<bradawl::discovery::Dependence>| {
                 on.map_or_else(|| "?".to_owned(), |on| on.to_string())
             };
-            let allocation = nat.allocation.map_or_else(|| "?".to_owned(), |allocation| allocation.to_string());
-            let traffic = nat.traffic.map_or_else(String::new, |traffic| format!(", {traffic} others a second"));
-            format!("{} mapping, {} filtering, ports {allocation}{traffic}", on(nat.mapping), on(nat.filtering))
+            let allocation =
+                nat.allocation.map_or_else(|| "?".to_owned(), |allocation| allocation.to_string());
+            let traffic =
+                nat.traffic.map_or_else(String::new, |traffic| format!(", {traffic} others a second"));
+            format!(
+                "{} mapping, {} filtering, ports {allocation}{traffic}",
+                on(nat.mapping),
+                on(nat.filtering)
+            )
         };
         Self {
             name,

@@ -110,8 +110,7 @@ impl Tally {
     pub fn repeated(&self) -> usize {
         let mut tried = BTreeSet::new();
         let is_guess = |sent: &&Sent| {
-            !self.is_named(sent.remote)
-                && self.heard.get(&sent.remote).is_none_or(|heard| *heard > sent.at)
+            !self.is_named(sent.remote) && self.heard.get(&sent.remote).is_none_or(|heard| *heard > sent.at)
         };
         let guesses = self.sent.iter().filter(is_guess);
         guesses.filter(|sent| !tried.insert((sent.local, sent.remote))).count()
