@@ -145,7 +145,7 @@ impl Agent {
         self.events.push_back(Event::RoleChanged(self.role));
     }
 
-    pub(super) fn take_early(&mut self, now: Instant, early: Early) {
+    pub(super) fn take_early(&mut self, now: Instant, early: &Early) {
         let theirs = self.remote.as_ref().map(|remote| remote.credentials.ufrag());
         if theirs.is_some_and(|theirs| theirs.as_bytes() == early.sender) {
             self.heard(now, early.path, &early.asked);

@@ -18,13 +18,16 @@
 //!    (RFC 7675).
 
 mod agent;
+mod attempt;
 mod birthday;
+mod bracket;
 mod budget;
 mod candidate;
 mod check;
 mod choose;
 mod credentials;
 mod extra;
+mod fire;
 pub mod gather;
 mod keep;
 mod listen;
@@ -32,6 +35,8 @@ mod nat;
 mod pair;
 mod pairs;
 mod plan;
+mod prime;
+mod replays;
 mod schedule;
 mod session;
 mod tactics;
@@ -39,6 +44,7 @@ mod text;
 mod volley;
 
 pub use agent::{Agent, MAX_BASES, MAX_CANDIDATES};
+pub use bracket::MAX_BRACKET;
 pub use budget::{CHECKS_IN_WINDOW, CHECKS_UNANSWERED, GUESS_INTERVAL, GUESSES, MAX_ADDRESSES, WINDOW};
 pub use candidate::{Candidate, Kind, Refused, TcpKind};
 pub use check::Role;
@@ -47,9 +53,9 @@ pub use extra::{MAX_EXTRA, SOCKET_IDS};
 pub use nat::{Nat, Shape};
 pub use pairs::MAX_PAIRS;
 pub use plan::MAX_BIRTHDAY;
+pub use prime::PRIMING;
 pub use session::{
     Config, Counters, Event, Failure, Hint, Loss, Observers, Party, Remote, Selected, Strategy,
 };
-pub use tactics::MAX_BRACKET;
 pub use text::{Described, Host, MAX_TEXT, Malformed};
 pub use volley::{MAX_ROUNDS, MAX_VOLLEY};

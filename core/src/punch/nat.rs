@@ -31,6 +31,8 @@ pub struct Nat {
     pub traffic: Option<u16>,
     /// A packet that comes in too early may cost us our port.
     pub punishes_early: bool,
+    /// There is a carrier's NAT above our own.
+    pub is_behind_carrier: bool,
     /// How long a mapping is remembered.
     pub lifetime: Option<Duration>,
     /// The public address, where there is one only.
@@ -127,6 +129,7 @@ impl From<&NatProfile> for Nat {
             allocation: profile.allocation.map(|allocation| allocation.value),
             traffic: profile.traffic.map(|traffic| traffic.value),
             punishes_early: value(profile.overloaded) == Some(true),
+            is_behind_carrier: value(profile.carrier) == Some(true),
             lifetime,
             public: match profile.public[..] {
                 [public] => Some(public),

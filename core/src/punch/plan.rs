@@ -17,6 +17,9 @@ pub(super) enum Move {
     Open { sockets: u16 },
     /// Check so many of these ports, each once.
     Probe { first: u16, last: u16, probes: u16 },
+    /// Let the first checks run out of hops behind our own NAT: one that comes too early costs them their
+    /// port, and one that dies on the way opens our filter all the same.
+    Prime,
     /// Both sides fire from many sockets at one port of the other, at the same time.
     Volley { step: i16 },
 }
@@ -53,7 +56,8 @@ pub(super) fn moves(local: &Nat, remote: &Nat) -> impl Iterator<Item = Move> {
         _ => None,
     };
     let guess = remote.keeps_ports().then_some(Move::Guess);
-    guess.into_iter().chain(special)
+    let prime = remote.punishes_early.then_some(Move::Prime);
+    guess.into_iter().chain(prime).chain(special)
 }
 
 /// So many that S·N is five times the size of the block: 99 in 100 meet, with some to lose.
@@ -105,5 +109,7 @@ mod tests {
         let keeps = symmetric(Allocation::Preserving { otherwise: None });
         assert_eq!(plan(home, keeps), [Move::Guess]);
         assert_eq!(plan(sequential, keeps), [Move::Guess, Move::Bracket]);
+        let touchy = Nat { punishes_early: true, ..home };
+        assert_eq!((plan(home, touchy), plan(touchy, home)), (Vec::from([Move::Prime]), Vec::new()));
     }
 }

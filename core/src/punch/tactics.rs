@@ -1,7 +1,7 @@
 //! What the plan adds to plain punching, carried out.
 //!
 //! Strategies differ in sockets, addresses and times only. Each is a small plain value that says what is
-//! due (`birthday.rs`, `volley.rs`, [`Brackets`] here); this is where that becomes sockets, checks and
+//! due (`bracket.rs`, `birthday.rs`, `volley.rs`); this is where that becomes sockets, checks and
 //! requests to the mediator.
 
 use alloc::collections::VecDeque;
@@ -9,32 +9,28 @@ use core::net::{IpAddr, SocketAddr};
 
 use super::agent::Agent;
 use super::birthday::{Openers, Probes};
+use super::bracket::{Brackets, guesses};
 use super::extra::{Extra, Extras, Purpose};
 use super::pair::{End, Pair};
 use super::pairs::Slot;
 use super::plan::{Move, moves};
+use super::prime::PRIMING;
 use super::schedule::Rhythm;
-use super::volley::{Step, Volley, wrap};
+use super::volley::{Step, Volley};
 use super::{Event, Hint, Kind, Refused, Strategy, candidate};
 use crate::discovery::Dependence;
-use crate::machine::{BindError, Path, SocketId, Transport};
+use crate::machine::{BindError, HostRequest, Path, SocketId, Transport};
 use crate::scope::Scope;
 use crate::time::{Duration, Instant};
 use crate::wire::stun::attr::{Mark, Username, XorMappedAddress};
 use crate::wire::stun::{Class, Message, Method, TransactionId, Writer};
 
-/// How many ports of a bracket are checked at most.
-pub const MAX_BRACKET: usize = 24;
-/// How many brackets an attempt has, and when each begins.
-const BRACKETS: [u64; 4] = [0, 250, 600, 1_300];
 /// A bracket's three packets are sent once more after this.
 const AGAIN: Duration = Duration::from_millis(20);
 /// Requests of volleys have these rounds, lest they be taken for brackets.
 const VOLLEY_ROUNDS: u16 = 0x8000;
 /// How many requests to observers may still be answered.
 const MAX_ASKED: usize = 16;
-/// How many ports are checked of a bracket whose ends have changed places.
-const REVERSED: usize = 3;
 
 pub(super) struct Tactics {
     pub(super) extras: Extras,
@@ -46,45 +42,24 @@ pub(super) struct Tactics {
     /// What observers were asked.
     asked: VecDeque<(TransactionId, Mark)>,
     has_begun: bool,
-}
-
-/// From which fresh sockets the port of a check can be told.
-struct Brackets {
-    began: Instant,
-    round: u16,
-    /// How the mediator saw the two ends of this round, as far as it has answered.
-    seen: [Option<u16>; 2],
-    /// The next one is due at once: nobody can follow this one.
-    hurry: Option<Instant>,
-}
-
-impl Brackets {
-    fn next(&self) -> Option<Instant> {
-        let &offset = BRACKETS.get(usize::from(self.round))?;
-        let planned = self.began + Duration::from_millis(offset);
-        Some(self.hurry.map_or(planned, |hurry| hurry.min(planned)))
-    }
-
-    /// A socket whose port was in use lately may still have its old mapping to the mediator: what lies
-    /// between the ends is half the NAT.
-    fn saw(&mut self, now: Instant, mark: Mark, port: u16, step: i32) {
-        if mark.round != self.round {
-            return;
-        }
-        self.seen[usize::from(mark.is_second)].get_or_insert(port);
-        if let [Some(first), Some(second)] = self.seen
-            && guesses(first, second, step).next().is_none()
-        {
-            self.hurry = Some(now);
-        }
-    }
+    pub(super) priming_until: Option<Instant>,
 }
 
 /// One packet that leaves at its time, in its order.
 #[derive(Clone, Copy, Debug)]
 enum Errand {
-    Mark { path: Path, mark: Mark },
-    Check { slot: Slot },
+    Mark {
+        path: Path,
+        mark: Mark,
+    },
+    Check {
+        slot: Slot,
+    },
+    /// A check that dies on its way; from then on the socket's packets do not.
+    Prime {
+        slot: Slot,
+        id: SocketId,
+    },
 }
 
 impl Tactics {
@@ -98,6 +73,7 @@ impl Tactics {
             errands: VecDeque::new(),
             asked: VecDeque::new(),
             has_begun: false,
+            priming_until: None,
         }
     }
 
@@ -110,6 +86,11 @@ impl Tactics {
             self.errands.front().map(|(at, _)| *at),
         ];
         times.into_iter().flatten().min()
+    }
+
+    /// Puts a check before everything else.
+    pub(super) fn run_first(&mut self, now: Instant, slot: Slot, id: SocketId) {
+        self.errands.push_front((now, Errand::Prime { slot, id }));
     }
 
     /// Puts an errand behind all that are due no later.
@@ -150,9 +131,8 @@ impl Agent {
         let has_observers = self.observers(target.is_ipv4()).is_some();
         match step {
             Move::Guess => self.guess(now),
-            Move::Bracket if has_observers => {
-                self.tactics.brackets = Some(Brackets { began: now, round: 0, seen: [None; 2], hurry: None })
-            }
+            Move::Prime => self.tactics.priming_until = Some(now + PRIMING),
+            Move::Bracket if has_observers => self.tactics.brackets = Some(Brackets::new(now)),
             Move::Volley { step } if has_observers => {
                 self.tactics.volley = Some(Volley::new(now, step, self.config.nat.traffic));
             }
@@ -170,7 +150,7 @@ impl Agent {
     pub(super) fn rest_tactics(&mut self, now: Instant) {
         let tactics = &mut self.tactics;
         (tactics.brackets, tactics.openers, tactics.volley) = (None, None, None);
-        tactics.probes = None;
+        (tactics.probes, tactics.priming_until) = (None, None);
         tactics.errands.clear();
         tactics.asked.clear();
         self.set_tactics_timer(now);
@@ -227,12 +207,7 @@ impl Agent {
     // --- what is due ------------------------------------------------------------------------------
 
     pub(super) fn fire_tactics(&mut self, now: Instant, buf: &mut [u8]) -> Option<(Path, usize)> {
-        if let Some(brackets) = &mut self.tactics.brackets
-            && brackets.next().is_some_and(|next| next <= now)
-        {
-            brackets.round += 1;
-            (brackets.seen, brackets.hurry) = ([None; 2], None);
-            let round = brackets.round;
+        if let Some(round) = self.tactics.brackets.as_mut().and_then(|brackets| brackets.due(now)) {
             self.open(Purpose::Bracket { round });
         }
         if self.tactics.openers.as_mut().is_some_and(|openers| openers.due(now)) {
@@ -286,6 +261,10 @@ impl Agent {
             self.tactics.errands.pop_front();
             let sent = match errand {
                 Errand::Check { slot } => self.check(now, slot, buf),
+                Errand::Prime { slot, id } => {
+                    self.tactics.extras.requests.push_back(HostRequest::Limit { id, hops: 0 });
+                    self.check_in_turn(now, slot, buf)
+                }
                 Errand::Mark { path, mark } => self.mark(path, mark, buf),
             };
             if sent.is_some() {
@@ -480,57 +459,4 @@ impl Agent {
 /// An address as others see it.
 const fn is_public(kind: Kind) -> bool {
     matches!(kind, Kind::ServerReflexive | Kind::PeerReflexive | Kind::Host)
-}
-
-/// Which ports the check between the two ends of a bracket may have; none if the two have nothing to do
-/// with each other.
-///
-/// What was lost on the way out was sent again later: the one before, and then it has the higher port of the
-/// two; or the check, and then it comes next.
-fn guesses(first: u16, second: u16, step: i32) -> impl Iterator<Item = u16> {
-    let is_bracket = between(first, second, step).count() <= MAX_BRACKET;
-    let is_reversed = !is_bracket && between(second, first, step).count() <= MAX_BRACKET;
-    let behind = core::iter::once(wrap(i32::from(second) + step));
-    let below = (1..=REVERSED as i32).map(move |steps| wrap(i32::from(second) - steps * step));
-    let fit = between(first, second, step).chain(behind).filter(move |_| is_bracket);
-    fit.chain(below.filter(move |_| is_reversed))
-}
-
-/// The ports after `first` and before `second`, in steps: one more than are worth a check, at the most.
-fn between(first: u16, second: u16, step: i32) -> impl Iterator<Item = u16> {
-    let mut port = i32::from(first);
-    core::iter::from_fn(move || {
-        port += step;
-        let next = wrap(port);
-        (next != second && next != first).then_some(next)
-    })
-    .take(MAX_BRACKET + 1)
-}
-
-#[cfg(test)]
-mod tests {
-    use alloc::vec::Vec;
-
-    use super::{between, guesses};
-
-    #[test]
-    fn what_was_sent_again_is_found_too() {
-        let ports = |first, second, step| guesses(first, second, step).collect::<Vec<_>>();
-        assert_eq!(ports(5_000, 5_002, 1), [5_001, 5_003]);
-        assert_eq!(ports(5_003, 5_002, 1), [5_001, 5_000, 4_999], "the first one was lost");
-        assert_eq!(ports(5_000, 5_001, 1), [5_002], "the check was lost");
-        assert_eq!(ports(5_000, 5_400, 1), [], "an old mapping: bracket of a port that was in use before");
-        assert_eq!(ports(5_400, 5_000, 1), []);
-    }
-
-    #[test]
-    fn what_lies_between_is_checked() {
-        let ports = |first, second, step| between(first, second, step).collect::<Vec<_>>();
-        assert_eq!(ports(5_000, 5_002, 1), [5_001]);
-        assert_eq!(ports(5_000, 5_001, 1), []);
-        assert_eq!(ports(5_000, 4_994, -2), [4_998, 4_996]);
-        assert_eq!(ports(65_535, 1_026, 1), [1_024, 1_025], "it wraps");
-        assert!(ports(5_000, 9_000, 1).len() > super::MAX_BRACKET, "and that is told from a real one");
-        assert!(ports(5_000, 4_999, 2).len() > super::MAX_BRACKET);
-    }
 }

@@ -24,6 +24,8 @@ const ROUND: Duration = Duration::from_millis(350);
 const ASK_AGAIN: Duration = Duration::from_millis(100);
 /// How long after its own observation a side fires, at the most, as far as the plan goes.
 const LEAD: Duration = Duration::from_millis(150);
+/// More ports a second than this nobody is taken to have counted rightly.
+const MAX_TRAFFIC: u32 = 2_000;
 /// How many ports a second strangers take where nobody has counted.
 const UNKNOWN_TRAFFIC: u16 = 30;
 
@@ -141,7 +143,8 @@ impl Volley {
         let way = (i32::from(port) - i32::from(last)) * i32::from(self.step.signum());
         let strangers = way.rem_euclid(size) / i32::from(self.step.unsigned_abs().max(1)) - ours;
         let per_second = i64::from(strangers) * 1_000_000 / now.since(before).as_micros().max(1) as i64;
-        let wanted = half(u32::try_from(per_second).unwrap_or(0));
+        // Less than none, or more than a NAT is likely to have: one of the two had an old mapping.
+        let wanted = u32::try_from(per_second).ok().filter(|&seen| seen <= MAX_TRAFFIC).map_or(0, half);
         if wanted > self.half {
             self.more = 2 * (wanted - self.half);
             self.half = wanted;
@@ -158,7 +161,7 @@ impl Volley {
 
 /// As many ports as strangers may take until we fire, and three standard deviations more.
 fn half(per_second: u32) -> u16 {
-    let taken = per_second.min(10_000) * LEAD.as_millis() as u32 / 1_000;
+    let taken = per_second.min(MAX_TRAFFIC) * LEAD.as_millis() as u32 / 1_000;
     let half = taken + 3 * taken.isqrt() + 6;
     u16::try_from(half).unwrap_or(u16::MAX).min(MAX_VOLLEY / 2)
 }
