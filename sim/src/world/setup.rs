@@ -13,8 +13,12 @@ use crate::catalogue;
 use crate::check::PairOutcome;
 use crate::program::{Policy, Program, Start};
 use crate::scenario::{HostSpec, INTERNET, Mishap, Plant, Program as Runs, Scenario};
-use crate::script::{Mediator, Peer, PeerSetup, Repeater, STUN_PORT, Secret, Silent};
+use crate::peer::{Peer, PeerSetup};
+use crate::script::{ALTERNATE_PORT, Mediator, Repeater, STUN_PORT, Secret, Silent};
 use crate::trace::Place;
+
+/// How often a peer gathers and punches before it gives up: so often that it says so in time.
+const PEER_TRIES: u8 = 2;
 
 /// The names of a scenario and what became of them.
 struct Names {
@@ -136,8 +140,12 @@ impl World {
                 let setup = PeerSetup {
                     name: name.to_owned(),
                     peer: spec.peer.clone().unwrap_or_default(),
-                    mediator: servers,
+                    mediator: server.map_or_else(Vec::new, |server| self.endpoints(server)),
                     secret,
+                    port: 0,
+                    begin: None,
+                    birthday: false,
+                    tries: PEER_TRIES,
                     is_stray: scenario.plant == Some(Plant::StraySender),
                 };
                 Box::new(move |start| Box::new(Peer::new(setup.clone(), &start.interfaces, start.rng)))
@@ -147,6 +155,13 @@ impl World {
         self.hosts[id.0 as usize].server = server;
         names.hosts.insert(name.to_owned(), id);
         Ok(())
+    }
+
+    /// Where a mediator listens: with both ports, at all its addresses.
+    fn endpoints(&self, server: HostId) -> Vec<SocketAddr> {
+        let ports = [STUN_PORT, ALTERNATE_PORT];
+        let addresses = self.addresses(server).into_iter();
+        addresses.flat_map(|ip| ports.map(|port| SocketAddr::new(ip, port))).collect()
     }
 
     /// Where a server listens: its first address of each family.
