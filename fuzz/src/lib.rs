@@ -1,10 +1,11 @@
 //! What the fuzz targets share: drained machines that keep their promises, and attributes out of
-//! arbitrary bytes.
+//! arbitrary bytes; and a little world of two agents.
 
 use bradawl::machine::{HostRequest, MIN_BUFFER, Machine, Output, Path, SocketId};
 use bradawl::time::Instant;
 use std::net::SocketAddr;
 
+pub mod agents;
 pub mod attribute;
 
 /// What a machine did until it was idle.

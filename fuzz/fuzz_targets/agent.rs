@@ -1,0 +1,590 @@
+//! Two agents, a network that does what it likes, a host that refuses, a clock that jumps, and an attacker
+//! who hears all and says what he likes. No panic, an end to every drain, packets to nobody whom nobody has
+//! named and few to who is silent, nothing of the attacker's believed, nothing changed by a repetition,
+//! nothing after the end; and two that are left alone agree.
+
+#![no_main]
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arbitrary::Arbitrary;
+use bradawl::discovery::{Allocation, Dependence};
+use bradawl::machine::{HostInput, Interface, Machine as _, Path, SocketId, Transport, Unreachable};
+use bradawl::punch::{Candidate, Credentials, Hint, Kind, Nat, Party, Role};
+use bradawl::time::{Duration, Instant};
+use bradawl::wire::stun::attr::{self, ErrorCode, Priority, Proof, Username, XorMappedAddress};
+use bradawl::wire::stun::{Class, Key, Message, Method, TransactionId, Writer};
+use bradawl_fuzz::agents::{ATTACKERS, Begin, Front, World, address};
+use bradawl_fuzz::attribute::Owned;
+use libfuzzer_sys::fuzz_target;
+
+/// How many steps a scenario has at most.
+const MAX_STEPS: usize = 48;
+/// Every so many steps are told.
+const TOLD: u64 = 1_000_000;
+static STEPS: AtomicU64 = AtomicU64::new(0);
+
+#[derive(Arbitrary, Debug)]
+struct Input<'a> {
+    seed: u8,
+    /// Both draw from the same numbers, and so have the same tie-breaker.
+    is_twin: bool,
+    delay: u8,
+    jitter: u8,
+    loss: u8,
+    twice: u8,
+    sides: [Peer; 2],
+    /// Whether the second one begins later, in milliseconds.
+    later: u8,
+    steps: Vec<Step<'a>>,
+}
+
+#[derive(Arbitrary, Debug)]
+struct Peer {
+    front: u8,
+    bases: u16,
+    is_controlling: bool,
+    party: u8,
+    nat: Hints,
+    observers: u8,
+}
+
+#[derive(Arbitrary, Clone, Copy, Debug)]
+struct Hints {
+    mapping: u8,
+    filtering: u8,
+    allocation: u8,
+    number: u16,
+    traffic: Option<u16>,
+    lifetime: Option<u8>,
+    flags: u8,
+}
+
+#[derive(Arbitrary, Debug)]
+enum Step<'a> {
+    Run {
+        millis: u16,
+    },
+    Tick {
+        micros: u16,
+    },
+    /// Nothing runs for a while; the sides may be told.
+    Sleep {
+        seconds: u32,
+        told: u8,
+    },
+    Back {
+        millis: u32,
+    },
+    Network {
+        loss: u8,
+        twice: u8,
+        jitter: u8,
+    },
+    Bytes {
+        side: bool,
+        local: u8,
+        from: u8,
+        bytes: &'a [u8],
+    },
+    /// Something overheard comes again: from where it came, or from elsewhere; perhaps not quite the same.
+    Replay {
+        which: u8,
+        from: u8,
+        side: Option<bool>,
+        change: Option<(u8, u8)>,
+    },
+    Forge {
+        side: bool,
+        local: u8,
+        from: u8,
+        forged: Forged,
+    },
+    Name {
+        side: bool,
+        place: Place,
+        many: u16,
+    },
+    Bracket {
+        side: bool,
+        of: u8,
+        first: u16,
+        second: u16,
+    },
+    Aim {
+        side: bool,
+        of: u8,
+        port: u16,
+    },
+    Know {
+        side: bool,
+        nat: Hints,
+    },
+    Restart {
+        side: bool,
+    },
+    AddLocal {
+        side: bool,
+        which: u8,
+    },
+    RemoveLocal {
+        side: bool,
+        which: u8,
+    },
+    Interfaces {
+        side: bool,
+        kept: u8,
+    },
+    Host {
+        side: bool,
+        kind: u8,
+        id: u16,
+    },
+    Binds {
+        side: bool,
+        pattern: u8,
+    },
+    Data {
+        side: bool,
+        bytes: u8,
+        times: u8,
+    },
+    Short {
+        side: bool,
+        len: u16,
+    },
+    Reboot {
+        side: bool,
+        front: Option<u8>,
+    },
+    NoMore {
+        side: bool,
+    },
+    Close {
+        side: bool,
+    },
+}
+
+#[derive(Arbitrary, Debug)]
+struct Forged {
+    /// 0 a check, 1 an answer, 2 an error, 3 an indication.
+    what: u8,
+    /// Which packet of the captured it pretends to belong to.
+    like: u8,
+    /// 0 nothing, 1 a wrong password, 2 the other side's, 3 the right one.
+    seal: u8,
+    is_named: bool,
+    priority: Option<u32>,
+    role: Option<(bool, u64)>,
+    nominates: bool,
+    proof: Option<(u32, u64)>,
+    error: u16,
+    more: Option<Owned>,
+    fingerprint: bool,
+}
+
+#[derive(Arbitrary, Clone, Copy, Debug)]
+struct Place {
+    ip: u8,
+    port: u16,
+    kind: u8,
+    priority: u32,
+    component: u8,
+    is_tcp: bool,
+}
+
+fuzz_target!(|input: Input<'_>| {
+    let Input { seed, is_twin, delay, jitter, loss, twice, sides, later, steps } = input;
+    let seeds = [seed, if is_twin { seed } else { seed.wrapping_add(1) }];
+    let mut index = 0;
+    let mut is_kin = true;
+    let begin = sides.map(|peer| {
+        is_kin &= peer.party % 4 < 2;
+        let begin = peer.begin(index, seeds[index]);
+        index += 1;
+        begin
+    });
+    let mut world = World::new(begin, seed);
+    world.delay = Duration::from_micros(u64::from(delay) * 500);
+    set_network(&mut world, loss, twice, jitter);
+    world.begin(0);
+    world.drain(0);
+    world.run(Duration::from_millis(u64::from(later % 64)));
+    world.begin(1);
+    world.drain(1);
+    let steps = &steps[..steps.len().min(MAX_STEPS)];
+    for step in steps {
+        take(&mut world, step);
+        world.drain(0);
+        world.drain(1);
+    }
+    let before = STEPS.fetch_add(steps.len() as u64, Ordering::Relaxed);
+    if before / TOLD != (before + steps.len() as u64) / TOLD {
+        eprintln!("{} steps", before + steps.len() as u64);
+    }
+    // Left alone, they agree: longer than any path takes to be found dead.
+    (world.loss, world.twice, world.jitter) = (0, 0, Duration::ZERO);
+    world.refuel();
+    let is_quiet = world.run(Duration::from_secs(700));
+    if is_quiet && is_kin && !world.has_traitor && !world.is_sloppy {
+        world.assert_agreed();
+    }
+    for index in [0, 1] {
+        world.close(index);
+    }
+    for packet in world.captured.clone() {
+        if let Some((index, path)) = packet.arrived {
+            world.input(index, path, &packet.bytes);
+            world.drain(index);
+        }
+    }
+});
+
+fn set_network(world: &mut World, loss: u8, twice: u8, jitter: u8) {
+    (world.loss, world.twice) = (loss, twice);
+    world.jitter = Duration::from_millis(u64::from(jitter));
+}
+
+fn take(world: &mut World, step: &Step<'_>) {
+    match *step {
+        Step::Run { millis } => {
+            world.run(Duration::from_millis(u64::from(millis)));
+        }
+        Step::Tick { micros } => {
+            world.run(Duration::from_micros(u64::from(micros)));
+        }
+        Step::Sleep { seconds, told } => {
+            let slept = Duration::from_secs(u64::from(seconds % 90_000));
+            let now = world.now + slept;
+            for index in [0, 1].into_iter().filter(|index| told >> index & 1 == 1) {
+                world.sides[index].agent.handle_host(now, HostInput::ClockJumped(slept));
+            }
+            world.set_clock(now);
+        }
+        Step::Back { millis } => {
+            world.is_sloppy = true;
+            let now = world.now.as_micros().saturating_sub(u64::from(millis % 100_000_000) * 1_000);
+            world.set_clock(Instant::from_micros(now));
+        }
+        Step::Network { loss, twice, jitter } => set_network(world, loss, twice, jitter),
+        Step::Bytes { side, local, from, bytes } => {
+            if let Some(path) = path(world, side, local, from) {
+                world.input(usize::from(side), path, bytes);
+            }
+        }
+        Step::Replay { which, from, side, change } => replay(world, which, from, side, change),
+        Step::Forge { side, local, from, ref forged } => forge(world, side, local, from, forged),
+        Step::Name { side, place, many } => {
+            for more in 0..=many % 512 {
+                world.name(usize::from(side), &place.candidate(more));
+            }
+        }
+        Step::Bracket { side, of, first, second } => {
+            let hint = Hint::Bracket { ip: ip(of), first, second };
+            world.sides[usize::from(side)].agent.hear(world.now, hint);
+        }
+        Step::Aim { side, of, port } => {
+            let hint = Hint::Aim { at: SocketAddr::new(ip(of), port) };
+            world.sides[usize::from(side)].agent.hear(world.now, hint);
+        }
+        Step::Know { side, nat } => world.sides[usize::from(side)].know(nat.nat()),
+        Step::Restart { side } => world.restart(usize::from(side)),
+        Step::NoMore { side } => world.sides[usize::from(side)].agent.end_of_candidates(world.now),
+        Step::Close { side } => world.close(usize::from(side)),
+        Step::Short { side, len } => {
+            // Packets that do not fit are lost: it is a host that loses what it likes.
+            let mut buf = [0; 256];
+            let len = usize::from(len).min(buf.len());
+            world.drain_into(usize::from(side), &mut buf[..len]);
+        }
+        _ => take_host(world, step),
+    }
+}
+
+/// What the host does, and the program.
+fn take_host(world: &mut World, step: &Step<'_>) {
+    let now = world.now;
+    match *step {
+        Step::AddLocal { side, which } => {
+            let side = usize::from(side);
+            if let Some(&base) = bases(side, 1 << (which % 16)).first() {
+                world.add_local(side, base);
+            }
+        }
+        Step::RemoveLocal { side, which } => {
+            let side = usize::from(side);
+            if let Some(&(_, base)) = world.sides[side].bases.get(usize::from(which)) {
+                world.sides[side].bases.retain(|(_, known)| *known != base);
+                world.sides[side].agent.remove_local(now, base);
+            }
+        }
+        Step::Interfaces { side, kept } => {
+            let side = &mut world.sides[usize::from(side)];
+            let mut ips: Vec<IpAddr> = side.bases.iter().map(|(_, base)| base.ip()).collect();
+            ips.dedup();
+            let mut place = 0;
+            ips.retain(|_| {
+                place += 1;
+                kept >> (place - 1) & 1 == 1
+            });
+            let interfaces: Vec<Interface> =
+                ips.iter().map(|&address| Interface { index: 1, address, prefix_len: 24 }).collect();
+            side.bases.retain(|(_, base)| ips.contains(&base.ip()));
+            side.agent.handle_host(now, HostInput::Interfaces(&interfaces));
+        }
+        Step::Host { side, kind, id } => {
+            let side = &mut world.sides[usize::from(side)];
+            let id = SocketId((u32::MAX - 99).wrapping_add(u32::from(id)));
+            let path = side.agent.selected().map(|selected| selected.path);
+            let path = path.unwrap_or(Path::udp(address(ATTACKERS[0]), address(ATTACKERS[1])));
+            let input = match kind % 4 {
+                0 => HostInput::Unreachable { path, kind: Unreachable::Port },
+                1 => HostInput::TooBig { path, mtu: Some(id.0 as u16) },
+                2 => HostInput::Connected { id, path },
+                _ => HostInput::Expired { path, by: path.remote.ip() },
+            };
+            side.agent.handle_host(now, input);
+        }
+        Step::Binds { side, pattern } => world.sides[usize::from(side)].binds = pattern,
+        Step::Data { side, bytes, times } => {
+            for _ in 0..=times % 64 {
+                world.send_data(usize::from(side), &[b'x'; 256][..usize::from(bytes)]);
+                world.run(Duration::from_millis(20));
+            }
+        }
+        Step::Reboot { side, front: new } => {
+            let side = &mut world.sides[usize::from(side)];
+            side.reboot();
+            // Who has never been inside has no mappings, and the other way round.
+            if let Some(new) = new.filter(|_| side.front != Front::Open) {
+                side.front = Some(front(new)).filter(|new| *new != Front::Open).unwrap_or(side.front);
+            }
+        }
+        _ => {}
+    }
+}
+
+// --- the attacker ---------------------------------------------------------------------------------
+
+/// A socket of a side, and where something pretends to come from.
+fn path(world: &World, side: bool, local: u8, from: u8) -> Option<Path> {
+    let side = usize::from(side);
+    let bases = &world.sides[side].bases;
+    let &(transport, local) = bases.get(usize::from(local) % bases.len().max(1))?;
+    let remote = match from {
+        0 => world.sides[side].agent.selected()?.path.remote,
+        1..=3 => address(ATTACKERS[usize::from(from) - 1]),
+        4..=32 => world.captured.iter().rev().nth(usize::from(from) - 4)?.from,
+        _ => SocketAddr::new(ip(from), 5_000 + u16::from(from % 3)),
+    };
+    Some(Path { transport, local, remote })
+}
+
+fn replay(world: &mut World, which: u8, from: u8, side: Option<bool>, change: Option<(u8, u8)>) {
+    let Some(packet) = world.captured.iter().rev().nth(usize::from(which)).cloned() else { return };
+    let mut bytes = packet.bytes.clone();
+    if let Some((at, by)) = change {
+        let at = usize::from(at) % bytes.len().max(1);
+        if let Some(byte) = bytes.get_mut(at) {
+            *byte ^= by;
+        }
+    }
+    let is_same = bytes == packet.bytes;
+    let Some((index, way)) = packet.arrived.filter(|(index, _)| world.sides[*index].has_base(&packet)) else {
+        // It was lost: whoever brings it late is a network, and no attacker.
+        return;
+    };
+    let (index, way) = match side {
+        Some(other) if usize::from(other) != index => {
+            let Some(way) = path(world, other, 0, from) else { return };
+            (usize::from(other), way)
+        }
+        _ if from < 128 => (index, way),
+        _ => (index, Path { remote: address(ATTACKERS[usize::from(from) % ATTACKERS.len()]), ..way }),
+    };
+    let selected = |world: &World| world.sides[index].agent.selected().map(|selected| selected.path);
+    let (before, role) = (selected(world), world.sides[index].agent.role());
+    world.input(index, way, &bytes);
+    world.drain(index);
+    let what = if is_same { "a repetition" } else { "a forgery" };
+    assert_eq!(selected(world), before, "{what} changed the path");
+    assert_eq!(world.sides[index].agent.role(), role, "{what} changed the role");
+}
+
+fn forge(world: &mut World, side: bool, local: u8, from: u8, forged: &Forged) {
+    let Some(path) = path(world, side, local, from) else { return };
+    let index = usize::from(side);
+    let (ours, theirs) = (credentials(world, index), credentials(world, 1 - index));
+    let class =
+        [Class::Request, Class::Success, Class::Error, Class::Indication][usize::from(forged.what % 4)];
+    let like = world.captured.iter().rev().nth(usize::from(forged.like));
+    let id = like.and_then(|packet| Some(Message::parse(&packet.bytes).ok()?.transaction_id()));
+    let id = id.unwrap_or(TransactionId::from_bytes([forged.like; 12]));
+    // What goes to us is sealed with our password, the answers with theirs.
+    let (right, wrong) = if class == Class::Request { (&ours, &theirs) } else { (&theirs, &ours) };
+    let username = format!("{}:{}", ours.ufrag(), theirs.ufrag());
+    let mut buf = [0; 2_048];
+    let mut writer = Writer::new(&mut buf, class, Method::BINDING, id);
+    writer = writer
+        .put_some(forged.is_named.then_some(&Username(username.as_bytes())))
+        .put_some(forged.priority.map(Priority).as_ref())
+        .put_some(forged.nominates.then_some(&attr::UseCandidate))
+        .put_some(forged.proof.map(|(nomination, token)| Proof { nomination, token }).as_ref());
+    writer = match forged.role {
+        Some((true, number)) => writer.put(&attr::IceControlling(number)),
+        Some((false, number)) => writer.put(&attr::IceControlled(number)),
+        None => writer,
+    };
+    writer = match class {
+        Class::Success => writer.put(&XorMappedAddress(path.remote)),
+        Class::Error => writer.put(&ErrorCode { code: 300 + forged.error % 400, reason: "" }),
+        _ => writer,
+    };
+    if let Some(more) = &forged.more {
+        writer = more.put(writer);
+    }
+    writer = match forged.seal % 8 {
+        0 | 4 => writer,
+        1 | 5 => writer.integrity(&Key::short_term("a guess of the attacker's")),
+        2 | 6 => writer.integrity(&Key::short_term(wrong.pwd())),
+        _ => {
+            world.has_traitor = true;
+            writer.integrity(&Key::short_term(right.pwd()))
+        }
+    };
+    let writer = if forged.fingerprint { writer.fingerprint() } else { writer };
+    let Ok(len) = writer.finish() else { return };
+    let selected = |world: &World| world.sides[index].agent.selected().map(|selected| selected.path);
+    let before = (selected(world), world.sides[index].agent.role());
+    world.input(index, path, &buf[..len]);
+    world.drain(index);
+    let after = (selected(world), world.sides[index].agent.role());
+    assert!(world.has_traitor || before == after, "somebody without the password changed something");
+}
+
+fn credentials(world: &World, index: usize) -> Credentials {
+    world.sides[index].agent.credentials().clone()
+}
+
+// --- what bytes stand for ---------------------------------------------------------------------------
+
+impl Peer {
+    fn begin(self, index: usize, seed: u8) -> Begin {
+        let mut bases = bases(index, self.bases);
+        if bases.is_empty() {
+            bases = self::bases(index, 1);
+        }
+        Begin {
+            front: front(self.front),
+            bases,
+            role: if self.is_controlling { Role::Controlling } else { Role::Controlled },
+            party: [Party::Kin, Party::Kin, Party::Foreign, Party::Lite][usize::from(self.party % 4)],
+            nat: self.nat.nat(),
+            observers: usize::from(self.observers % 5),
+            seed,
+        }
+    }
+}
+
+impl Hints {
+    fn nat(self) -> Nat {
+        let dependence = |which: u8| {
+            [None, Some(Dependence::Endpoint), Some(Dependence::Address), Some(Dependence::AddressAndPort)]
+                [usize::from(which % 4)]
+        };
+        let number = self.number;
+        Nat {
+            is_blocked: self.flags & 15 == 15,
+            is_translated: (self.flags & 16 != 0).then_some(true),
+            mapping: dependence(self.mapping),
+            filtering: dependence(self.filtering),
+            allocation: match self.allocation % 5 {
+                0 => None,
+                1 => Some(Allocation::Preserving { otherwise: None }),
+                2 => Some(Allocation::Sequential { step: number as i16 }),
+                3 => Some(Allocation::Random),
+                _ => Some(Allocation::Block { first: number, last: number.rotate_left(5) }),
+            },
+            traffic: self.traffic,
+            punishes_early: self.flags & 32 != 0,
+            lifetime: self.lifetime.map(|seconds| Duration::from_secs(u64::from(seconds))),
+            public: None,
+            birthday: self.flags & 64 != 0,
+        }
+    }
+}
+
+impl Place {
+    fn candidate(self, more: u16) -> Candidate {
+        let at = SocketAddr::new(ip(self.ip), self.port.wrapping_add(more));
+        let kind = [Kind::Host, Kind::ServerReflexive, Kind::PeerReflexive, Kind::Relayed];
+        Candidate {
+            foundation: format!("{}", self.kind),
+            component: if self.component == 7 { 2 } else { 1 },
+            transport: if self.is_tcp { Transport::Tcp } else { Transport::Udp },
+            priority: self.priority,
+            kind: kind[usize::from(self.kind % 4)],
+            ..Candidate::host(at, 1)
+        }
+    }
+}
+
+fn front(which: u8) -> Front {
+    match which % 5 {
+        0 => Front::Open,
+        1 => Front::Address,
+        2 => Front::Port,
+        3 => Front::Symmetric(1),
+        _ => Front::Symmetric(u16::from(which)),
+    }
+}
+
+/// The sockets of a side: a bit for each.
+fn bases(side: usize, bits: u16) -> Vec<(Transport, SocketAddr)> {
+    let number = side + 1;
+    let all = [
+        (Transport::Udp, format!("192.168.{number}.2:5000")),
+        (Transport::Udp, format!("192.168.{number}.2:5001")),
+        (Transport::Udp, format!("[2001:db8:{number}::2]:5000")),
+        (Transport::Udp, format!("127.0.0.1:500{number}")),
+        (Transport::Udp, format!("10.0.0.{number}:5000")),
+        (Transport::Udp, format!("[::1]:500{number}")),
+        (Transport::Udp, format!("[fe80::{number}]:5000")),
+        (Transport::Tcp, format!("192.168.{number}.2:5000")),
+        (Transport::Tcp, format!("[2001:db8:{number}::2]:5000")),
+        (Transport::Udp, format!("100.64.0.{number}:5000")),
+    ];
+    let chosen = all.iter().enumerate().filter(|(place, _)| bits >> place & 1 == 1);
+    chosen.map(|(_, (transport, text))| (*transport, address(text))).collect()
+}
+
+fn ip(which: u8) -> IpAddr {
+    let text = match which % 24 {
+        0 => "192.168.1.2",
+        1 => "192.168.2.2",
+        2 => "203.0.113.1",
+        3 => "203.0.113.2",
+        4 => "198.51.100.66",
+        5 => "198.51.100.67",
+        6 => "2001:db8:bad::66",
+        7 => "2001:db8:1::2",
+        8 => "2001:db8:2::2",
+        9 => "127.0.0.1",
+        10 => "0.0.0.0",
+        11 => "224.0.0.1",
+        12 => "255.255.255.255",
+        13 => "192.0.2.99",
+        14 => "192.0.2.53",
+        15 => "fe80::9",
+        16 => "ff02::1",
+        17 => "::1",
+        18 => "::",
+        19 => "::ffff:192.168.1.2",
+        20 => "10.0.0.9",
+        21 => "169.254.1.1",
+        22 => "8.8.8.8",
+        _ => "100.64.0.7",
+    };
+    text.parse().expect("an address")
+}
