@@ -233,6 +233,13 @@ impl Gatherer {
         &self.counters
     }
 
+    /// Under which number the host knows the socket at `base`.
+    pub fn socket(&self, base: SocketAddr) -> Option<SocketId> {
+        let is_it = |socket: &Socket| matches!(socket.state, State::Open(local) if local == base);
+        let index = self.sockets.iter().position(is_it)?;
+        Some(SocketId(self.first_socket.0.wrapping_add(index as u32)))
+    }
+
     /// Gives the sockets back to the host.
     pub fn close(&mut self) {
         for (index, socket) in self.sockets.iter_mut().enumerate() {

@@ -122,6 +122,11 @@ impl Gathering {
         all
     }
 
+    /// Its sockets, by the number under which the host knows each.
+    pub(super) fn ids(&self) -> impl Iterator<Item = (SocketAddr, SocketId)> {
+        self.sockets.iter().filter_map(|socket| Some((socket.local?, socket.id)))
+    }
+
     pub(super) fn candidates(&self) -> Vec<Candidate> {
         self.locals().into_iter().map(|(candidate, _)| candidate).collect()
     }

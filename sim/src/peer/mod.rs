@@ -295,6 +295,7 @@ impl Peer {
         for (candidate, base) in self.gathering.locals() {
             let _ = agent.add_local(now, &candidate, base);
         }
+        self.gathering.ids().for_each(|(base, id)| agent.name_local(base, id));
         agent.begin(now, Remote { credentials: theirs, party: Party::Kin, nat: met.nat });
         for candidate in &met.candidates {
             let _ = agent.add_remote(now, candidate);

@@ -135,6 +135,9 @@ impl Ice {
             gather::Event::Found { candidate, base } => {
                 // One that it cannot use is told all the same: the other end may know better.
                 let _ = self.agent.add_local(now, &candidate, base);
+                if let Some(id) = self.gatherer.socket(base) {
+                    self.agent.name_local(base, id);
+                }
                 Event::Found(candidate)
             }
             gather::Event::Done => Event::Gathered,
