@@ -16,7 +16,7 @@ use super::listen::Early;
 use super::pair::End;
 use super::pairs::{Pairs, Slot};
 use super::replays::Replays;
-use super::tactics::Tactics;
+use super::tactics::{Done, Tactics};
 use super::{
     Candidate, Config, Counters, Credentials, Event, Hint, Kind, Loss, Nat, Party, Refused, Remote, Role,
     Selected, Strategy,
@@ -393,8 +393,10 @@ impl Machine for Agent {
                 return Output::Host(request);
             }
             // Before the answers: what was asked of the host just now is meant for this packet.
-            if let Some((path, len)) = self.next_errand(now, buf) {
-                return transmit(path, len);
+            match self.next_errand(now, buf) {
+                Some(Done::Packet(path, len)) => return transmit(path, len),
+                Some(Done::Asked) => continue,
+                None => {}
             }
             if let Some(ToAnswer { path, id, reply, is_previous }) = self.answers.pop_front() {
                 let ours = self.previous.as_ref().filter(|_| is_previous).unwrap_or(&self.ours);

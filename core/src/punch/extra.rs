@@ -83,6 +83,12 @@ impl Extras {
         self.all.iter().any(|extra| extra.local == Some(local))
     }
 
+    /// Under which number the host knows it.
+    pub(super) fn id_of(&self, local: SocketAddr) -> Option<SocketId> {
+        let extra = self.all.iter().find(|extra| extra.local == Some(local))?;
+        Some(self.id(extra.number))
+    }
+
     /// Closes all that `is_over` says; gives their addresses.
     pub(super) fn close(&mut self, mut is_over: impl FnMut(&Extra) -> bool) -> Vec<SocketAddr> {
         let mut closed = Vec::new();

@@ -105,7 +105,8 @@ impl Agent {
             }
         }
         if let Some(id) = self.primed(now, slot) {
-            self.prime(now, id, slot);
+            let hops = self.hops();
+            self.tactics.prime_first(now, slot, id, hops);
             return None;
         }
         self.check_in_turn(now, slot, buf)

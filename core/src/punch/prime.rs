@@ -7,7 +7,7 @@
 
 use super::agent::Agent;
 use super::pairs::Slot;
-use crate::machine::{HostRequest, SocketId};
+use crate::machine::SocketId;
 use crate::time::{Duration, Instant};
 
 /// How long checks are kept from arriving: as long as the two sides may begin apart.
@@ -29,14 +29,12 @@ impl Agent {
         let until = self.tactics.priming_until.filter(|until| now < *until)?;
         let pair = self.pairs.pair(slot)?;
         let is_quiet = !pair.is_heard && self.quiet_until <= until && self.selected.is_none();
-        let base = self.bases.iter().find(|base| base.local == pair.path.local)?;
-        base.id.filter(|_| is_quiet)
+        let of_base = self.bases.iter().find(|base| base.local == pair.path.local).and_then(|base| base.id);
+        of_base.or_else(|| self.tactics.extras.id_of(pair.path.local)).filter(|_| is_quiet)
     }
 
-    /// The next packet leaves with few hops, and those after it with all of them.
-    pub(super) fn prime(&mut self, now: Instant, id: SocketId, slot: Slot) {
-        let hops = HOPS + u8::from(self.config.nat.is_behind_carrier);
-        self.tactics.extras.requests.push_back(HostRequest::Limit { id, hops });
-        self.tactics.run_first(now, slot, id);
+    /// How many hops a check has that is to get through our own NAT and no further.
+    pub(super) fn hops(&self) -> u8 {
+        HOPS + u8::from(self.config.nat.is_behind_carrier)
     }
 }

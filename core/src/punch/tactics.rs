@@ -52,14 +52,26 @@ enum Errand {
         path: Path,
         mark: Mark,
     },
+    /// Outside of the pair's rhythm.
     Check {
         slot: Slot,
     },
-    /// A check that dies on its way; from then on the socket's packets do not.
-    Prime {
+    /// The next one of its rhythm.
+    CheckInTurn {
         slot: Slot,
-        id: SocketId,
     },
+    /// From then on the packets of a socket have so many hops.
+    Limit {
+        id: SocketId,
+        hops: u8,
+    },
+}
+
+/// What came of an errand.
+pub(super) enum Done {
+    Packet(Path, usize),
+    /// The host was asked for something, which comes first.
+    Asked,
 }
 
 impl Tactics {
@@ -88,9 +100,13 @@ impl Tactics {
         times.into_iter().flatten().min()
     }
 
-    /// Puts a check before everything else.
-    pub(super) fn run_first(&mut self, now: Instant, slot: Slot, id: SocketId) {
-        self.errands.push_front((now, Errand::Prime { slot, id }));
+    /// Puts a check that dies on its way before everything else.
+    pub(super) fn prime_first(&mut self, now: Instant, slot: Slot, id: SocketId, hops: u8) {
+        for errand in
+            [Errand::Limit { id, hops: 0 }, Errand::CheckInTurn { slot }, Errand::Limit { id, hops }]
+        {
+            self.errands.push_front((now, errand));
+        }
     }
 
     /// Puts an errand behind all that are due no later.
@@ -251,8 +267,8 @@ impl Agent {
         self.set_tactics_timer(now);
     }
 
-    /// The next packet of a strategy that has its place in an order.
-    pub(super) fn next_errand(&mut self, now: Instant, buf: &mut [u8]) -> Option<(Path, usize)> {
+    /// The next packet that has its place in an order.
+    pub(super) fn next_errand(&mut self, now: Instant, buf: &mut [u8]) -> Option<Done> {
         loop {
             let &(at, errand) = self.tactics.errands.front()?;
             if at > now {
@@ -261,14 +277,15 @@ impl Agent {
             self.tactics.errands.pop_front();
             let sent = match errand {
                 Errand::Check { slot } => self.check(now, slot, buf),
-                Errand::Prime { slot, id } => {
-                    self.tactics.extras.requests.push_back(HostRequest::Limit { id, hops: 0 });
-                    self.check_in_turn(now, slot, buf)
-                }
+                Errand::CheckInTurn { slot } => self.check_in_turn(now, slot, buf),
                 Errand::Mark { path, mark } => self.mark(path, mark, buf),
+                Errand::Limit { id, hops } => {
+                    self.tactics.extras.requests.push_back(HostRequest::Limit { id, hops });
+                    return Some(Done::Asked);
+                }
             };
-            if sent.is_some() {
-                return sent;
+            if let Some((path, len)) = sent {
+                return Some(Done::Packet(path, len));
             }
         }
     }
@@ -338,9 +355,16 @@ impl Agent {
         for at in [now, now + AGAIN] {
             let mark =
                 |to, is_second| Errand::Mark { path: Path::udp(local, to), mark: Mark { round, is_second } };
-            for errand in [mark(first, false), Errand::Check { slot }, mark(second, true)] {
-                self.tactics.run(at, errand);
+            self.tactics.run(at, mark(first, false));
+            let primed = self.primed(at, slot).map(|id| (id, self.hops()));
+            if let Some((id, hops)) = primed {
+                self.tactics.run(at, Errand::Limit { id, hops });
             }
+            self.tactics.run(at, Errand::Check { slot });
+            if let Some((id, _)) = primed {
+                self.tactics.run(at, Errand::Limit { id, hops: 0 });
+            }
+            self.tactics.run(at, mark(second, true));
         }
         // The two checks above are the first two of its rhythm; the rest follow.
         if let Some(after) = Rhythm::Dense.offset(2) {

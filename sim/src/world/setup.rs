@@ -11,9 +11,9 @@ use super::network::{NetworkId, NetworkSetup};
 use super::{Event, HostId, HostSetup, InvalidWorld, Keep, World};
 use crate::catalogue;
 use crate::check::PairOutcome;
+use crate::peer::{Peer, PeerSetup};
 use crate::program::{Policy, Program, Start};
 use crate::scenario::{HostSpec, INTERNET, Mishap, Plant, Program as Runs, Scenario};
-use crate::peer::{Peer, PeerSetup};
 use crate::script::{ALTERNATE_PORT, Mediator, Repeater, STUN_PORT, Secret, Silent};
 use crate::trace::Place;
 
