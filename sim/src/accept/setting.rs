@@ -198,6 +198,7 @@ impl Built {
                 begin: Some(Instant::ZERO + BEGIN + if side == 0 { Duration::ZERO } else { SKEW }),
                 birthday: setting.birthday,
                 tries: 1,
+                talks: None,
                 is_stray: false,
             };
             built.peers[side] = add_peer(&mut built.world, home, has_nat.then_some(LOCALS[side]), peer)?;

@@ -2,7 +2,7 @@
 //! stands in front of them.
 
 use core::net::SocketAddr;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use bradawl::discovery::{Config, Discovery, Event, MAX_SOCKETS};
 use bradawl::machine::{
@@ -30,6 +30,8 @@ pub(super) struct Gathering {
     sockets: Vec<Socket>,
     next_socket: u32,
     requests: VecDeque<HostRequest>,
+    /// How servers have seen any of its sockets.
+    seen: BTreeSet<SocketAddr>,
 }
 
 struct Socket {
@@ -49,7 +51,15 @@ impl Socket {
 
 impl Gathering {
     pub(super) fn new(mediator: Vec<SocketAddr>, port: u16, rng: Rng) -> Self {
-        Self { mediator, port, rng, sockets: Vec::new(), next_socket: 0, requests: VecDeque::new() }
+        Self {
+            mediator,
+            port,
+            rng,
+            sockets: Vec::new(),
+            next_socket: 0,
+            requests: VecDeque::new(),
+            seen: BTreeSet::new(),
+        }
     }
 
     /// A socket on every address.
@@ -152,7 +162,7 @@ impl Gathering {
         servers.next().map(|&server| Path::udp(local, server))
     }
 
-    /// An answer to one of its questions; how a server sees one of its sockets, if it says so.
+    /// An answer to one of its questions; how a server sees one of its sockets, if that is news.
     pub(super) fn handle_input(
         &mut self,
         now: Instant,
@@ -165,7 +175,8 @@ impl Gathering {
             if verdict != Verdict::Unclaimed {
                 let message = Message::parse(bytes).ok();
                 let mapped = message.and_then(|message| message.find().ok().flatten());
-                return (verdict, mapped.map(|XorMappedAddress(mapped)| mapped));
+                let mapped = mapped.map(|XorMappedAddress(mapped)| mapped);
+                return (verdict, mapped.filter(|mapped| self.seen.insert(*mapped)));
             }
         }
         (Verdict::Unclaimed, None)

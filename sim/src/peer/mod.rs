@@ -7,7 +7,7 @@
 //!    second from then on, which keeps the way back open.
 //! 3. *Punch*: an [`Agent`] with credentials that both derive and nobody sends. What it has to tell the other
 //!    side goes by way of the mediator, in four copies, as a packet may be lost.
-//! 4. *Keep*: the agent does. If the path is lost, another generation begins at 1.
+//! 4. *Keep*: the agent does; and something is sent on the path from time to time, if that is wanted. If the path is lost, another generation begins at 1.
 //!
 //! [`Discovery`]: bradawl::discovery::Discovery
 
@@ -37,9 +37,13 @@ const REJOIN: Duration = Duration::from_secs(2);
 const FRESH: Duration = Duration::from_secs(5);
 /// How long it waits for its peer to be there before it says so.
 const MEET_PATIENCE: Duration = Duration::from_secs(20);
+/// How long it tries in all before it says that it has failed, whatever else happens.
+const PATIENCE: Duration = Duration::from_secs(28);
 /// When the copies of a hint leave.
 const COPIES: [Duration; 4] =
     [Duration::ZERO, Duration::from_millis(20), Duration::from_millis(60), Duration::from_millis(140)];
+/// What it says on its path: no STUN, no QUIC, nobody's.
+const TALK: [u8; 8] = [0xFF; 8];
 /// How many hints may wait for their time, and how many of the other side's are remembered.
 const MAX_HINTS: usize = 256;
 
@@ -62,6 +66,8 @@ pub struct PeerSetup {
     pub birthday: bool,
     /// How often it punches in vain before it gives up.
     pub tries: u8,
+    /// How often it sends something on its path, if it does.
+    pub talks: Option<Duration>,
     /// A bug on purpose: it sends to an address that nobody gave it.
     pub is_stray: bool,
 }
@@ -85,6 +91,10 @@ pub struct Peer {
     /// Which of the other side's hints have come.
     hints_heard: VecDeque<u32>,
     tries: u8,
+    /// Since when it wants a path.
+    wants_since: Option<Instant>,
+    /// When it says something on its path next.
+    talk_at: Option<Instant>,
     has_failed: bool,
     has_strayed: bool,
     tally: Tally,
@@ -123,6 +133,8 @@ impl Peer {
             hints_said: 0,
             hints_heard: VecDeque::new(),
             tries: 0,
+            wants_since: None,
+            talk_at: None,
             has_failed: false,
             has_strayed: false,
             tally: Tally::default(),
@@ -151,7 +163,7 @@ impl Peer {
     /// Begins again at 1, at the next poll.
     fn regenerate(&mut self, now: Instant) {
         self.end_agent(now);
-        (self.began, self.join_at, self.met) = (None, None, None);
+        (self.began, self.join_at, self.met, self.talk_at) = (None, None, None, None);
         self.hints.clear();
         self.hints_heard.clear();
         self.gathering.again();
@@ -179,6 +191,7 @@ impl Peer {
         self.generation = (now.as_micros() / 1_000 + 1).max(self.generation + 1);
         self.began = Some(now);
         self.has_failed = false;
+        self.wants_since.get_or_insert(now);
     }
 
     /// Says to the mediator who it is, from the first socket that the mediator has answered, or from any.
@@ -352,7 +365,8 @@ impl Peer {
     fn happened(&mut self, now: Instant, event: Event) {
         match event {
             Event::Selected(selected) => {
-                self.tries = 0;
+                (self.tries, self.wants_since) = (0, None);
+                self.talk_at = self.setup.talks.map(|after| now + after);
                 self.tally.select(now, selected);
                 self.todo.push_back(Todo::Say(said(&selected)));
             }
@@ -361,6 +375,7 @@ impl Peer {
                 self.todo.push_back(Todo::Say(Happened::MaySend { to, why: Warrant::PeerReflexive }));
             }
             Event::Lost { .. } => {
+                self.talk_at = None;
                 self.todo.push_back(Todo::Say(Happened::Lost));
                 self.regenerate(now);
             }
@@ -379,14 +394,26 @@ impl Peer {
 
     fn give_up(&mut self, now: Instant, why: &'static str) {
         self.end_agent(now);
-        (self.has_failed, self.tries) = (true, 0);
+        (self.has_failed, self.tries, self.wants_since, self.talk_at) = (true, 0, None, None);
         self.todo.push_back(Todo::Say(Happened::Failed(why)));
     }
 
     /// When it is time to give up waiting for the peer.
     fn deadline(&self) -> Option<Instant> {
-        let is_waiting = self.met.is_none() && !self.has_failed;
-        self.began.filter(|_| is_waiting).map(|began| began + MEET_PATIENCE)
+        if self.has_failed || self.setup.begin.is_some() {
+            return None;
+        }
+        let met = self.began.filter(|_| self.met.is_none()).map(|began| began + MEET_PATIENCE);
+        let last = self.wants_since.map(|since| since + PATIENCE);
+        [met, last].into_iter().flatten().min()
+    }
+
+    /// Something on the path in use.
+    fn talk(&mut self, now: Instant, buf: &mut [u8]) -> Option<(Path, usize)> {
+        self.talk_at = self.setup.talks.map(|after| now + after);
+        let path = self.agent.as_mut()?.transmit(now)?;
+        buf.get_mut(..TALK.len())?.copy_from_slice(&TALK);
+        Some((path, TALK.len()))
     }
 
     /// What is due at `now` beside what the machines inside want.
@@ -409,7 +436,13 @@ impl Peer {
             self.todo.extend(seen.into_iter().map(|seen| Todo::Say(Happened::SeenAs(seen))));
         }
         if self.deadline().is_some_and(|deadline| deadline <= now) {
-            self.give_up(now, "the peer or the mediator does not answer");
+            self.give_up(
+                now,
+                match self.met {
+                    Some(_) => "no path: every check was lost",
+                    None => "the peer or the mediator does not answer",
+                },
+            );
         }
         self.punch(now);
         if let Some(todo) = self.todo.pop_front() {
@@ -420,6 +453,11 @@ impl Peer {
             && let Some(joined) = self.join(now, buf)
         {
             return Some(transmit(joined));
+        }
+        if self.talk_at.is_some_and(|at| at <= now)
+            && let Some(said) = self.talk(now, buf)
+        {
+            return Some(transmit(said));
         }
         if let Some(index) = self.hints.iter().position(|(at, _)| *at <= now) {
             let (_, told) = self.hints.remove(index);
@@ -531,7 +569,7 @@ impl Machine for Peer {
             if let Some(output) = self.due(now, buf) {
                 return output;
             }
-            let mut wakes = vec![self.deadline(), self.join_at];
+            let mut wakes = vec![self.deadline(), self.join_at, self.talk_at];
             match self.gathering.poll_output(now, buf) {
                 Ok(output) => return output,
                 Err(wake) => wakes.push(wake),

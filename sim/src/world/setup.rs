@@ -17,6 +17,9 @@ use crate::scenario::{HostSpec, INTERNET, Mishap, Plant, Program as Runs, Scenar
 use crate::script::{ALTERNATE_PORT, Mediator, Repeater, STUN_PORT, Secret, Silent};
 use crate::trace::Place;
 
+/// How often a peer says something on its path.
+const PEER_TALKS: Duration = Duration::from_secs(1);
+
 /// How often a peer gathers and punches before it gives up: so often that it says so in time.
 const PEER_TRIES: u8 = 2;
 
@@ -146,6 +149,7 @@ impl World {
                     begin: None,
                     birthday: false,
                     tries: PEER_TRIES,
+                    talks: Some(PEER_TALKS),
                     is_stray: scenario.plant == Some(Plant::StraySender),
                 };
                 Box::new(move |start| Box::new(Peer::new(setup.clone(), &start.interfaces, start.rng)))
