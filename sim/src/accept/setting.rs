@@ -3,7 +3,7 @@
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use bradawl::machine::{HostInput, Machine, Meta, Output, Path, Verdict};
-use bradawl::punch::Nat;
+use bradawl::punch::{Config, Nat};
 use bradawl::rng::Rng;
 use bradawl::time::{Duration, Instant};
 
@@ -197,6 +197,7 @@ impl Built {
                 port: ports[side],
                 begin: Some(Instant::ZERO + BEGIN + if side == 0 { Duration::ZERO } else { SKEW }),
                 birthday: setting.birthday,
+                patience: Config::default().patience,
                 tries: 1,
                 talks: None,
                 is_stray: false,

@@ -17,7 +17,7 @@ use bradawl::time::{Duration, Instant};
 
 pub use judge::{Outcome, PairOutcome};
 use probes::Probes;
-pub use probes::{MOST_PROBES, MOST_VOLLEYS, PROBES_A_SECOND, PROBES_AT_ONCE, VOLLEY};
+pub use probes::{MOST_PROBES, MOST_VOLLEYS, PROBES_A_SECOND, PROBES_AT_ONCE, SESSION, VOLLEY};
 use shadow::Shadow;
 
 use crate::firewall::{Firewall, Inbound};
@@ -279,7 +279,7 @@ impl Checker {
                 facts.selected = None;
             }
             Happened::MayProbe(ip) => {
-                facts.probes.entry(ip).or_default();
+                facts.probes.entry(ip).or_default().allow(now);
             }
             // Only where the mediator has seen the peer, and not as often as anybody likes.
             Happened::MayVolley(at) => {
@@ -420,7 +420,7 @@ impl Facts {
             return if probes.take(now, to.port()) { Ok(()) } else { Err(Unwarranted::TooFast) };
         };
         match self.lost {
-            Some(lost) if lost > granted && why != Warrant::Server => Err(Unwarranted::Lost(lost)),
+            Some(lost) if lost > granted && !matches!(why, Warrant::Server | Warrant::Own) => Err(Unwarranted::Lost(lost)),
             _ => Ok(()),
         }
     }

@@ -13,12 +13,17 @@ pub const VOLLEY: u32 = 160;
 /// How many volleys there may be.
 pub const MOST_VOLLEYS: usize = 3;
 
+/// How long a session has what it has, before the next one gets as much.
+pub const SESSION: Duration = Duration::from_secs(4);
+
 /// One more may be sent when this much of the time that all took has passed.
 const EACH: Duration = Duration::from_micros(1_000_000 / PROBES_A_SECOND as u64);
 
 /// What was sent to such ports of one address.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Probes {
+    /// When the budget began, if it has.
+    began: Option<Instant>,
     sent: u32,
     /// When all that was sent would have been sent at the steady rate.
     paid: Instant,
@@ -27,6 +32,13 @@ pub(super) struct Probes {
 }
 
 impl Probes {
+    /// A session begins. Its budget is a new one, if the last one is old enough.
+    pub(super) fn allow(&mut self, now: Instant) {
+        if self.began.is_none_or(|began| now >= began + SESSION) {
+            *self = Self { began: Some(now), ..Self::default() };
+        }
+    }
+
     /// One more volley may be sent, if there have not been enough.
     pub(super) fn allow_volley(&mut self, port: u16) {
         if self.volleys.len() < MOST_VOLLEYS {
@@ -69,6 +81,19 @@ mod tests {
         let at = |number: u32| Instant::ZERO + Duration::from_millis(u64::from(number) * 20);
         assert!((0..MOST_PROBES).all(|number| probes.take(at(number), 5_000)));
         assert!(!probes.take(at(MOST_PROBES), 5_000));
+    }
+
+    #[test]
+    fn a_new_session_has_a_new_budget_and_not_too_soon() {
+        let mut probes = Probes::default();
+        let at = |secs| Instant::ZERO + Duration::from_secs(secs);
+        let spend = |probes: &mut Probes, now| (0..).take_while(|_| probes.take(now, 5_000)).count() as u32;
+        probes.allow(at(0));
+        assert_eq!(spend(&mut probes, at(0)), PROBES_AT_ONCE);
+        probes.allow(at(0));
+        assert_eq!(spend(&mut probes, at(0)), 0, "saying it again changes nothing");
+        probes.allow(at(20));
+        assert_eq!(spend(&mut probes, at(20)), PROBES_AT_ONCE);
     }
 
     #[test]

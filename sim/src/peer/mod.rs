@@ -64,6 +64,8 @@ pub struct PeerSetup {
     pub begin: Option<Instant>,
     /// Whether it may open hundreds of ports for one connection.
     pub birthday: bool,
+    /// How long it punches before it asks again how it looks, or gives up.
+    pub patience: Duration,
     /// How often it punches in vain before it gives up.
     pub tries: u8,
     /// How often it sends something on its path, if it does.
@@ -301,6 +303,7 @@ impl Peer {
                 username,
             }),
             first_socket: FIRST_OF_AGENT,
+            patience: self.setup.patience,
             ..Config::default()
         };
         let role = if is_caller { Role::Controlling } else { Role::Controlled };

@@ -21,7 +21,10 @@ use crate::trace::Place;
 const PEER_TALKS: Duration = Duration::from_secs(1);
 
 /// How often a peer gathers and punches before it gives up: so often that it says so in time.
-const PEER_TRIES: u8 = 2;
+const PEER_TRIES: u8 = 5;
+
+/// How long it punches each time: what it has learned of itself may not be so any more.
+const PEER_PATIENCE: Duration = Duration::from_secs(4);
 
 /// The names of a scenario and what became of them.
 struct Names {
@@ -148,6 +151,7 @@ impl World {
                     port: 0,
                     begin: None,
                     birthday: false,
+                    patience: PEER_PATIENCE,
                     tries: PEER_TRIES,
                     talks: Some(PEER_TALKS),
                     is_stray: scenario.plant == Some(Plant::StraySender),
