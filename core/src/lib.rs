@@ -40,8 +40,47 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Where to look: [`machine`] is the idiom that everything follows; [`wire`] holds the codecs;
-//! [`stun`] a client and a server; [`portmap`] asks routers for ports; [`timers`], [`time`], [`rng`] and [`hash`] are what machines are
+//! And two agents find a path. Each is told of one address of the other; whatever one sends is handed to the
+//! other, here without any network between:
+//!
+//! ```
+//! use bradawl::machine::{MIN_BUFFER, Machine, Meta, Output, Path};
+//! use bradawl::punch::{Agent, Candidate, Config, Credentials, Event, Nat, Party, Remote, Role};
+//! use bradawl::rng::Rng;
+//! use bradawl::time::Instant;
+//!
+//! let (alice, bob) = Credentials::derive(&[7; 32], b"what only these two know, and this session");
+//! let at = ["192.0.2.1:5000".parse()?, "198.51.100.7:6000".parse()?];
+//! let mut agents = [(Role::Controlling, &alice), (Role::Controlled, &bob)]
+//!     .map(|(role, ours)| Agent::new(Config::default(), ours.clone(), role, Rng::from_seed([1; 32])));
+//! let now = Instant::ZERO;
+//! for (index, theirs) in [(0, &bob), (1, &alice)] {
+//!     let (ours, other) = (at[index], at[1 - index]);
+//!     agents[index].add_local(now, &Candidate::host(ours, 65_535), ours)?;
+//!     agents[index].begin(now, Remote { credentials: theirs.clone(), party: Party::Kin, nat: Nat::default() });
+//!     agents[index].add_remote(now, &Candidate::host(other, 65_535))?;
+//! }
+//!
+//! let (mut buf, mut paths) = ([0; MIN_BUFFER], [None, None]);
+//! while paths.contains(&None) {
+//!     for index in [0, 1] {
+//!         match agents[index].poll_output(now, &mut buf) {
+//!             Output::Transmit { path, len, .. } => {
+//!                 let back = Path::udp(path.remote, path.local);
+//!                 let _ = agents[1 - index].handle_input(now, back, Meta::default(), &buf[..len]);
+//!             }
+//!             Output::Event(Event::Selected(selected)) => paths[index] = Some(selected.path),
+//!             Output::Event(_) | Output::Host(_) | Output::Idle(_) => {}
+//!         }
+//!     }
+//! }
+//! assert_eq!(paths[0].map(|path| path.remote), paths[1].map(|path| path.local));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Where to look: [`machine`] is the idiom that everything follows; [`wire`] holds the codecs; [`stun`] a
+//! client and a server; [`discovery`] finds out what NAT there is; [`portmap`] asks routers for ports;
+//! [`punch`] is the agent that opens paths; [`timers`], [`time`], [`rng`] and [`hash`] are what machines are
 //! made of.
 //!
 //! Without default features the crate is `no_std` with `alloc`. The `std` feature only lets CRC-32
