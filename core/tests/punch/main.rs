@@ -1,4 +1,7 @@
 //! Agents against each other, in memory: two boxes, a delay, and nothing else.
 
+mod hostile;
 mod kit;
 mod pairs;
+mod solo;
+mod trouble;
