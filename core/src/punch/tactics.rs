@@ -7,7 +7,7 @@
 use alloc::collections::VecDeque;
 use core::net::{IpAddr, SocketAddr};
 
-use super::agent::Agent;
+use super::agent::{Agent, Base};
 use super::birthday::{Openers, Probes};
 use super::bracket::{Brackets, guesses};
 use super::extra::{Extra, Extras, Purpose};
@@ -205,7 +205,8 @@ impl Agent {
             || self.remotes.iter().find(|place| place.end.kind == Kind::Host && is_world(place.address));
         let target = seen.or_else(open).filter(|place| place.transport == Transport::Udp)?.address;
         let same_family = |local: SocketAddr| local.is_ipv4() == target.is_ipv4();
-        let bases = self.bases.iter().filter(|base| same_family(base.local));
+        let is_fit = |base: &&Base| base.transport == Transport::Udp && same_family(base.local);
+        let bases = self.bases.iter().filter(is_fit);
         let base = bases.clone().find(|base| !base.seen.is_empty()).or(bases.clone().next())?;
         Some((base.local, target))
     }

@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 
 use bradawl::machine::Transport;
 use bradawl::machine::{Machine as _, Meta, Path, Verdict};
-use bradawl::punch::{Candidate, Config, Event, Kind, MAX_CANDIDATES, Party, Refused, Role, TcpKind};
+use bradawl::punch::{
+    Candidate, Config, Event, Kind, MAX_CANDIDATES, Nat, Party, Refused, Remote, Role, TcpKind,
+};
 use bradawl::time::Duration;
 use bradawl::wire::stun::attr::{self, Proof, UnknownAttributes};
 use bradawl::wire::stun::{Class, Key, Message};
@@ -299,6 +301,25 @@ fn a_stream_that_stands_is_a_pair_like_any_other() {
     let _ = solo.agent.handle_input(solo.now, path, Meta::default(), &answer);
     assert_eq!(solo.selected().expect("a path").path, path);
     assert_eq!(solo.agent.transmit(solo.now), Some(path));
+}
+
+#[test]
+fn strategies_send_datagrams_from_datagram_sockets() {
+    use bradawl::discovery::{Allocation, Dependence};
+    let mut solo = Solo::new(Config::default(), Role::Controlling);
+    let ours = address("192.168.1.2:40000");
+    solo.agent.remove_local(solo.now, address(OURS));
+    let stream = Candidate { transport: Transport::Tcp, ..Candidate::host(ours, 1) };
+    solo.agent.add_local(solo.now, &stream, ours).expect("a stream");
+    // Its NAT keeps ports: its public address with its inside port is worth a guess, but not from a stream.
+    let allocation = Some(Allocation::Preserving { otherwise: None });
+    let nat = Nat { mapping: Some(Dependence::AddressAndPort), allocation, ..Nat::default() };
+    let remote = Remote { credentials: solo.theirs.clone(), party: Party::Kin, nat };
+    solo.agent.begin(solo.now, remote);
+    solo.add_remote(&Candidate::host(address("10.0.0.1:5000"), 1));
+    solo.add_remote(&Candidate::server_reflexive(address(THEIRS), address("10.0.0.1:5000"), 1));
+    solo.run_for(ms(3_000));
+    assert_eq!(solo.sent, []);
 }
 
 // --- what a peer that has the password can do -----------------------------------------------------------
