@@ -55,6 +55,8 @@ pub struct Agent {
     pub(super) rng: Rng,
     /// Makes the tokens that prove that an answer has arrived.
     pub(super) tokens: Keyed,
+    /// How many paths were lost: a token from before the last loss proves nothing any more.
+    pub(super) losses: u32,
     pub(super) bases: Vec<Base>,
     pub(super) remotes: Vec<Place>,
     /// How many addresses of the other side were learned.
@@ -139,6 +141,7 @@ impl Agent {
             remote: None,
             username: String::new(),
             tokens: Keyed::new(&mut rng),
+            losses: 0,
             bases: Vec::new(),
             remotes: Vec::new(),
             learned: 0,

@@ -150,6 +150,7 @@ impl Agent {
     /// The path is of no use any more: from the beginning, with what is known.
     pub(super) fn lose(&mut self, now: Instant, why: Loss) {
         let Some(selected) = self.selected.take() else { return };
+        self.losses = self.losses.wrapping_add(1);
         self.events.push_back(Event::Lost { path: selected.path, why });
         self.stop_tactics(now);
         if self.remote.is_some() {

@@ -213,7 +213,7 @@ impl Agent {
 
     /// What whoever gets our answers on this path has to show.
     fn token(&self, path: Path) -> u64 {
-        self.tokens.hash_one((path.local, path.remote)).max(1)
+        self.tokens.hash_one((path.local, path.remote, self.losses)).max(1)
     }
 
     // --- answers to checks of ours ----------------------------------------------------------------
