@@ -326,6 +326,7 @@ impl Agent {
         self.remotes.clear();
         self.early.clear();
         self.forget_pairs();
+        self.nomination = 0;
         self.stop_tactics(now);
         self.tie_breaker = self.rng.u64();
         self.phase = Phase::Waiting;

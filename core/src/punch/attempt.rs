@@ -8,7 +8,7 @@ use super::candidate::{self, can_pair};
 use super::pair::{End, Pair};
 use super::pairs::{MAX_PAIRS, Slot};
 use super::schedule::Rhythm;
-use super::{Event, Failure, Kind, Loss, Nat, Party, Strategy};
+use super::{Event, Failure, Kind, Loss, Nat, Party, Role, Strategy};
 use crate::machine::{Path, Transport};
 use crate::scope::Scope;
 use crate::time::{Duration, Instant};
@@ -29,6 +29,10 @@ impl Agent {
         self.quiet_until = now;
         self.tried = [0; Strategy::ALL.len()];
         self.forget_pairs();
+        if self.role == Role::Controlled {
+            // Whoever is in control goes on counting: the other side may not have lost anything.
+            self.nomination = 0;
+        }
         let mut all: Vec<(usize, usize)> = Vec::new();
         for base in 0..self.bases.len() {
             all.extend((0..self.remotes.len()).map(|remote| (base, remote)));
@@ -106,7 +110,6 @@ impl Agent {
         self.timers = Timers::default();
         self.selected_slot = None;
         self.keep = None;
-        self.nomination = 0;
         self.learned = 0;
     }
 
