@@ -8,6 +8,8 @@ use crate::machine::Path;
 use crate::time::{Duration, Instant};
 use crate::wire::stun::TransactionId;
 
+/// A rhythm that is this late is moved.
+const TOO_LATE: Duration = Duration::from_secs(2);
 /// How many checks of a pair may still be answered. Older ones count as lost.
 const MAX_UNDER_WAY: usize = 8;
 
@@ -125,6 +127,12 @@ impl Pair {
 
     /// Notes a check that leaves.
     pub(super) fn sent(&mut self, sent: Sent) {
+        // What is this late is not made up for: a host that slept would fire it all at once.
+        if let Some(planned) = self.rhythm.offset(self.step).map(|offset| self.began + offset)
+            && sent.at > planned + TOO_LATE
+        {
+            self.began += sent.at.since(planned);
+        }
         self.step = self.step.saturating_add(1);
         self.last_sent = Some(sent.at);
         self.newest = (self.newest + 1) % MAX_UNDER_WAY;
