@@ -4,4 +4,5 @@ mod hostile;
 mod kit;
 mod pairs;
 mod solo;
+mod strategies;
 mod trouble;
