@@ -16,7 +16,7 @@ pub(crate) const OURS: &str = "bradawl";
 
 /// What a side may take beside the time of its packets: it paces and it may just have missed a turn.
 const GRACE: Duration = Duration::from_millis(20);
-/// The packets of both sides, in the first two seconds, without loss.
+/// The packets that both sides have sent by the time both have selected, without loss.
 const PACKETS: u32 = 16;
 /// Both agents and the network, creation to both selected.
 const INSTRUCTIONS: f64 = 300_000.0;
@@ -84,14 +84,14 @@ fn lossless(verdict: &mut Verdict, sample: &Sample) {
             within(verdict, sample, "both", both, trip + trip / 2 + GRACE);
         }
     }
-    let until_both = sample.spread(|outcome| outcome.sent_until_both).worst().map(f64::from);
+    let until_both = sample.spread(|outcome| outcome.sent_until_both).worst();
     let counted = sample.spread(|outcome| Some(outcome.sent_counted)).worst();
     let what = format!(
-        "packets {} ({} until both), target ≤ {PACKETS}",
-        number(counted.map(f64::from)),
-        number(until_both)
+        "packets {} ({} in two seconds), target ≤ {PACKETS}",
+        number(until_both.map(f64::from)),
+        number(counted.map(f64::from))
     );
-    verdict.line(&place(sample), &what, counted.is_some_and(|packets| packets <= PACKETS));
+    verdict.line(&place(sample), &what, until_both.is_some_and(|packets| packets <= PACKETS));
 }
 
 /// One of ours and one of `foreign`: no later, and no more often in vain, than two of `foreign`.

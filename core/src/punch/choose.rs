@@ -12,7 +12,7 @@ use super::agent::{Agent, Phase};
 use super::keep::{self, Keep};
 use super::pair::Pair;
 use super::pairs::Slot;
-use super::schedule::Rhythm;
+use super::schedule::{self, Rhythm};
 use super::{Event, Kind, Loss, Party, Role, Selected};
 use crate::time::{Duration, Instant};
 
@@ -44,6 +44,8 @@ impl Agent {
         let Some(pair) = self.pairs.pair_mut(slot) else { return };
         pair.is_confirming = true;
         pair.begin(now, Rhythm::Open);
+        // Its answer is a round trip away.
+        pair.gap = pair.round_trip.map_or(Duration::ZERO, schedule::gap);
         self.check_at(slot, now);
     }
 

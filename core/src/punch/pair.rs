@@ -26,7 +26,7 @@ pub(super) struct Pair {
     began: Instant,
     step: u16,
     /// The least time between two of them.
-    gap: Duration,
+    pub(super) gap: Duration,
     last_sent: Option<Instant>,
     under_way: [Option<Sent>; MAX_UNDER_WAY],
     newest: usize,

@@ -128,6 +128,7 @@ mod tests {
                 filtering: Some(Dependence::AddressAndPort),
                 allocation: Some(allocation),
                 traffic: Some(264),
+                is_behind_carrier: true,
                 punishes_early: true,
                 lifetime: Some(Duration::from_millis(29_500)),
                 public: Some("203.0.113.1".parse().unwrap()),
