@@ -420,7 +420,9 @@ impl Facts {
             return if probes.take(now, to.port()) { Ok(()) } else { Err(Unwarranted::TooFast) };
         };
         match self.lost {
-            Some(lost) if lost > granted && !matches!(why, Warrant::Server | Warrant::Own) => Err(Unwarranted::Lost(lost)),
+            Some(lost) if lost > granted && !matches!(why, Warrant::Server | Warrant::Own) => {
+                Err(Unwarranted::Lost(lost))
+            }
             _ => Ok(()),
         }
     }

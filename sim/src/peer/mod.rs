@@ -24,6 +24,7 @@ use bradawl::punch::{
 use bradawl::rng::Rng;
 use bradawl::time::{Duration, Instant};
 
+use crate::check::{MOST_VOLLEYS, SESSION};
 use crate::script::{Introduction, Said, Secret, Told, Verb};
 use crate::trace::{Happened, Strategy, Warrant};
 use gather::{FIRST_OF_AGENT, Gathering};
@@ -83,6 +84,8 @@ pub struct Peer {
     todo: VecDeque<Todo>,
     generation: u64,
     began: Option<Instant>,
+    /// When all was known of this side that there is to know.
+    gathered: Option<Instant>,
     /// When to join next.
     join_at: Option<Instant>,
     met: Option<Met>,
@@ -92,6 +95,8 @@ pub struct Peer {
     hints_said: u32,
     /// Which of the other side's hints have come.
     hints_heard: VecDeque<u32>,
+    /// Since when its budget for guesses runs, and how many volleys were allowed in it.
+    guesses: Option<(Instant, usize)>,
     tries: u8,
     /// Since when it wants a path.
     wants_since: Option<Instant>,
@@ -128,12 +133,14 @@ impl Peer {
             todo: VecDeque::new(),
             generation: 0,
             began: None,
+            gathered: None,
             join_at: None,
             met: None,
             agent: None,
             hints: Vec::new(),
             hints_said: 0,
             hints_heard: VecDeque::new(),
+            guesses: None,
             tries: 0,
             wants_since: None,
             talk_at: None,
@@ -165,7 +172,7 @@ impl Peer {
     /// Begins again at 1, at the next poll.
     fn regenerate(&mut self, now: Instant) {
         self.end_agent(now);
-        (self.began, self.join_at, self.met, self.talk_at) = (None, None, None, None);
+        (self.began, self.gathered, self.join_at, self.met, self.talk_at) = (None, None, None, None, None);
         self.hints.clear();
         self.hints_heard.clear();
         self.gathering.again();
@@ -231,9 +238,11 @@ impl Peer {
         }
         // Something has happened to the peer. Perhaps it was on this side: what was learned long ago may not
         // be so any more.
-        if self.met.is_some() && self.began.is_some_and(|began| now > began + FRESH) {
+        if self.gathered.is_some_and(|gathered| now > gathered + FRESH) {
             return self.regenerate(now);
         }
+        self.has_failed = false;
+        self.wants_since.get_or_insert(now);
         self.end_agent(now);
         self.hints.clear();
         self.hints_heard.clear();
@@ -251,7 +260,7 @@ impl Peer {
         if self.agent.is_none() || news.is_empty() {
             return;
         }
-        self.say_warrants();
+        self.say_warrants(now);
         if let Some(agent) = &mut self.agent {
             for candidate in &news {
                 let _ = agent.add_remote(now, candidate);
@@ -261,7 +270,10 @@ impl Peer {
 
     /// Whom the agent may send to from now on: the candidates, the public addresses among them with the
     /// ports of the others, and at what the mediator has seen a bounded number of ports.
-    fn say_warrants(&mut self) {
+    fn say_warrants(&mut self, now: Instant) {
+        if self.guesses.is_none_or(|(since, _)| now >= since + SESSION) {
+            self.guesses = Some((now, 0));
+        }
         let Some(met) = &self.met else { return };
         let addresses: Vec<SocketAddr> = met.candidates.iter().map(|candidate| candidate.address).collect();
         let say = |to| Todo::Say(Happened::MaySend { to, why: Warrant::Candidate });
@@ -284,7 +296,7 @@ impl Peer {
         else {
             return;
         };
-        self.say_warrants();
+        self.say_warrants(now);
         let is_caller = self.is_caller();
         let of = |caller: u64, callee: u64| format!("{caller} {callee}");
         let session = match is_caller {
@@ -343,6 +355,12 @@ impl Peer {
             self.todo.push_back(Todo::Say(Happened::MayProbe(ip)));
         }
         if let Hint::Aim { at } = told.hint {
+            // Agents come and go with the generations; how much is guessed in all does not depend on that.
+            let Some((_, volleys)) = self.guesses.as_mut().filter(|(_, volleys)| *volleys < MOST_VOLLEYS)
+            else {
+                return;
+            };
+            *volleys += 1;
             self.todo.push_back(Todo::Say(Happened::MayVolley(at)));
         }
         agent.hear(now, told.hint);
@@ -434,7 +452,7 @@ impl Peer {
             self.begin(now);
         }
         if self.join_at.is_none() && self.began.is_some() && self.gathering.is_known() {
-            self.join_at = Some(now);
+            (self.join_at, self.gathered) = (Some(now), Some(now));
             let seen = self.gathering.seen_as();
             self.todo.extend(seen.into_iter().map(|seen| Todo::Say(Happened::SeenAs(seen))));
         }

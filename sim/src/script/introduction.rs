@@ -37,7 +37,7 @@ pub(crate) const PREFERENCE: u16 = 65_535;
 pub struct Secret {
     seal: Keyed,
     /// The password of all checks.
-    pub(super) password: String,
+    password: String,
     /// What the peers agreed on, and their mediator does not look at.
     pub(crate) of_peers: [u8; 32],
 }

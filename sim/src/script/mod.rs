@@ -2,7 +2,6 @@
 //! what a traversal does to it.
 //!
 //! * [`Mediator`]: a STUN server that also introduces peers to each other.
-//! * [`Peer`]: learns how it looks, is introduced, punches, and keeps the path open.
 //! * [`Repeater`]: asks a STUN server how it looks, again and again, with longer and longer pauses.
 //! * [`Silent`]: says nothing.
 
@@ -10,7 +9,6 @@ mod introduction;
 mod marks;
 mod mediator;
 mod nat_text;
-mod peer;
 mod repeater;
 
 use core::convert::Infallible;
@@ -21,7 +19,6 @@ use bradawl::time::Instant;
 pub use introduction::Secret;
 pub(crate) use introduction::{Introduction, MAX_CANDIDATES, PREFERENCE, Said, Told, Verb};
 pub use mediator::Mediator;
-pub use peer::{Peer, PeerSetup};
 pub use repeater::Repeater;
 
 /// The port of mediators and STUN servers.
