@@ -134,7 +134,7 @@ fn down_the_links_of_a_host_carry_nothing_for_a_while() {
     let report = costs_the_path(HOMES, &down(8));
     assert!(dropped(&report, Drop::LinkDown) > 0);
     // A short time is survived: checks come every second, and five seconds of silence are the limit.
-    assert!(dropped(&leaves_the_path(HOMES, Some(&down(2))), Drop::LinkDown) > 0);
+    assert!(dropped(&leaves_the_path(HOMES, Some(&down(1))), Drop::LinkDown) > 0);
 }
 
 #[test]
@@ -145,7 +145,7 @@ fn down_the_link_of_a_network_carries_nothing_for_a_while() {
     let is_dropped = |what: &What| *what == What::Dropped(Drop::LinkDown);
     let drops: Vec<_> = report.trace.records.iter().filter(|record| is_dropped(&record.what)).collect();
     assert!(!drops.is_empty() && drops.iter().all(|record| (STRIKES..ends).contains(&record.at)));
-    leaves_the_path(HOMES, Some(&down(2)));
+    leaves_the_path(HOMES, Some(&down(1)));
 }
 
 /// Where ports are random, the old public endpoint is gone for good; where they are preserved, the first
