@@ -383,8 +383,8 @@ impl Peer {
         }
     }
 
-    fn happened(&mut self, now: Instant, event: Event) {
-        match event {
+    fn happened(&mut self, now: Instant, event: &Event) {
+        match *event {
             Event::Selected(selected) => {
                 (self.tries, self.wants_since) = (0, None);
                 self.talk_at = self.setup.talks.map(|after| now + after);
@@ -502,7 +502,7 @@ impl Peer {
                 }
                 Output::Host(request) => return Ok(Output::Host(request)),
                 Output::Event(event) => {
-                    self.happened(now, event);
+                    self.happened(now, &event);
                     if let Some(todo) = self.todo.pop_front() {
                         return Ok(match todo {
                             Todo::Ask(request) => Output::Host(request),
