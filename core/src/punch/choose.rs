@@ -5,8 +5,8 @@
 //! has heard. Until it has heard one it uses whatever works, so both can send as soon as they know. When a
 //! better pair is proven later, it gets the next number.
 //!
-//! Toward a foreign agent: the first pair that works is nominated, once (RFC 8445 §8.1.1), and used at once
-//! (§12.1 allows it for any pair that works).
+//! Toward a foreign agent: the first pair that works is nominated (RFC 8445 §8.1.1; no other one is after
+//! it), and used at once (§12.1 allows it for any pair that works).
 
 use super::agent::{Agent, Phase};
 use super::keep::{self, Keep};
@@ -35,18 +35,19 @@ impl Agent {
         // It has not been able to send here before it got our check, so it is half a round trip behind: what
         // our check proves need not wait for the answer to its own.
         if is_kin && !pair.is_heard && !has_path {
-            self.confirm(now, slot);
+            // Its answer is a round trip away.
+            let gap = pair.round_trip.map_or(Duration::ZERO, schedule::gap);
+            self.confirm(now, slot, gap);
         }
     }
 
-    /// Checks a pair that works until that was answered.
-    fn confirm(&mut self, now: Instant, slot: Slot) {
+    /// Checks a pair that works from `at` until that was answered, once in `gap` at most.
+    fn confirm(&mut self, at: Instant, slot: Slot, gap: Duration) {
         let Some(pair) = self.pairs.pair_mut(slot) else { return };
         pair.is_confirming = true;
-        pair.begin(now, Rhythm::Open);
-        // Its answer is a round trip away.
-        pair.gap = pair.round_trip.map_or(Duration::ZERO, schedule::gap);
-        self.check_at(slot, now);
+        pair.begin(at, Rhythm::Open);
+        pair.gap = gap;
+        self.check_at(slot, at);
     }
 
     /// Whether one of our own has not answered for so long that what it proved is no longer so.
@@ -104,21 +105,31 @@ impl Agent {
                 return;
             }
             self.nomination += 1;
-            let number = self.nomination;
-            if let Some(pair) = self.pairs.pair_mut(best) {
-                pair.nomination = number;
-            }
-            self.confirm(now, best);
+            let Some(pair) = self.pairs.pair_mut(best) else { return };
+            pair.nomination = self.nomination;
+            let gap = pair.round_trip.map_or(Duration::ZERO, schedule::gap);
+            self.confirm(now, best, gap);
             self.select(now, best);
             let used = self.selected.map(|selected| selected.path.local);
             self.settle_tactics(now, used);
         } else if self.selected_slot.is_none() {
-            if let Some(pair) = self.pairs.pair_mut(best) {
-                pair.is_nominated = true;
-            }
-            self.confirm(now, best);
             self.select(now, best);
+            self.nominate(now, best);
         }
+    }
+
+    /// Tells a foreign agent that this pair is the one.
+    fn nominate(&mut self, now: Instant, slot: Slot) {
+        let is_full = self.remote.as_ref().is_some_and(|remote| remote.party == Party::Foreign);
+        let Some(pair) = self.pairs.pair_mut(slot) else { return };
+        pair.is_nominated = true;
+        // rice-proto behind a NAT never selects if a nomination comes in while its own check of that pair is
+        // under way. A check that has not come yet is waited for, unless the nomination is there before it.
+        let trip = pair.round_trip.unwrap_or_default();
+        let may_cross = !pair.is_heard && pair.remote.kind != Kind::Host && trip > schedule::TURN;
+        let at = if is_full && may_cross { pair.heard_by().max(now) } else { now };
+        // Its answer to a repetition would put off the check that it has in turn for the first.
+        self.confirm(at, slot, trip + schedule::TURN);
     }
 
     fn follow(&mut self, now: Instant) {

@@ -178,12 +178,18 @@ impl Agent {
         self.keep_proven(now, slot);
         let Some(pair) = self.pairs.pair_mut(slot) else { return };
         if !pair.works {
-            let gap = if is_kin { schedule::gap(now.since(self.began)) } else { Duration::ZERO };
-            let due = pair.trigger(now, gap);
+            let gap = schedule::gap(now.since(self.began));
+            // A foreign agent may act only on a check that comes after the answer to its own, as rtc-ice does
+            // before its next tick; and RFC 8445 §7.3.1.4 has one leave whatever is under way.
+            let rest = if is_kin { schedule::LATELY } else { Duration::ZERO };
+            let due = pair.trigger(now, gap, rest);
             self.quiet_until = now + gap * 2 + schedule::LATELY;
             if self.is_wanted(slot) {
                 self.check_at(slot, due);
             }
+        } else if !is_kin && pair.is_confirming && pair.step() == 0 {
+            // The nomination has waited for this.
+            self.check_at(slot, now);
         }
         self.choose(now);
     }

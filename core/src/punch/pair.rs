@@ -2,7 +2,7 @@
 
 use core::net::SocketAddr;
 
-use super::schedule::{LATELY, Rhythm};
+use super::schedule::{Rhythm, TURN};
 use super::{Kind, Role, Strategy};
 use crate::machine::Path;
 use crate::time::{Duration, Instant};
@@ -112,10 +112,11 @@ impl Pair {
     }
 
     /// A check of the other side came in: ours will get through now (RFC 8445 §7.3.1.4). When to send it.
-    /// `gap`: about a round trip, if the other side proves the path in its turn.
-    pub(super) fn trigger(&mut self, now: Instant, gap: Duration) -> Instant {
+    /// `gap`: about a round trip, if the other side proves the path in its turn. `rest`: how long to wait
+    /// after one that has left lately.
+    pub(super) fn trigger(&mut self, now: Instant, gap: Duration, rest: Duration) -> Instant {
         self.is_frozen = false;
-        let lately = self.last_sent.map_or(now, |last| (last + LATELY).max(now));
+        let lately = self.last_sent.map_or(now, |last| (last + rest).max(now));
         let planned = self.next().map_or(lately, |next| next.max(now));
         if self.rhythm != Rhythm::Open || self.step == 0 {
             self.begin(lately.min(planned), Rhythm::Open);
@@ -123,6 +124,14 @@ impl Pair {
             return lately.min(planned);
         }
         planned
+    }
+
+    /// When a check of a foreign agent's is here at the latest, if it has got ours, waits for its turn with
+    /// each answer, and nothing gets lost.
+    pub(super) fn heard_by(&self) -> Instant {
+        let answered =
+            self.last_sent.map_or(Instant::ZERO, |last| last + self.round_trip.unwrap_or_default());
+        answered + TURN * 2
     }
 
     /// Notes a check that leaves.

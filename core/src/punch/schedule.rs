@@ -61,6 +61,10 @@ pub(super) fn gap(until_heard: Duration) -> Duration {
 /// its way, or was not needed.
 pub(super) const LATELY: Duration = Duration::from_millis(40);
 
+/// How long a foreign agent may wait before it sends a check of its own (RFC 8445 §14.2). rice-proto counts
+/// from its last packet, even if that was an answer: every check of ours puts off one of its.
+pub(super) const TURN: Duration = Duration::from_millis(50);
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,5 +1,6 @@
 //! Agents against each other, in memory: two boxes, a delay, and nothing else.
 
+mod foreign;
 mod hostile;
 mod kit;
 mod pairs;
