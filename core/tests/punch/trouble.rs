@@ -28,6 +28,8 @@ fn twins(role: Role, party: Party) -> World {
         world.sides[index].agent.begin(now, remote);
         let theirs = candidate(1 - index, Front::Open);
         world.sides[index].agent.add_remote(now, &theirs).expect("it is fine");
+        // Who does the same at the same time draws the same.
+        world.run_for(ms(7));
     }
     // A pair that leads nowhere uses up numbers on one side only.
     let (now, nowhere) = (world.now, Candidate::host(address("203.0.113.200:1"), 1));
