@@ -327,7 +327,7 @@ impl Agent {
         self.early.clear();
         self.forget_pairs();
         self.nomination = 0;
-        self.stop_tactics(now);
+        self.stop_tactics(now, self.selected.map(|selected| selected.path.local));
         self.tie_breaker = self.rng.u64();
         self.phase = Phase::Waiting;
     }

@@ -146,7 +146,7 @@ impl Agent {
         self.forget_pairs();
         self.answers.clear();
         self.early.clear();
-        self.stop_tactics(now);
+        self.stop_tactics(now, None);
         self.timers = Timers::default();
     }
 
@@ -155,7 +155,7 @@ impl Agent {
         let Some(selected) = self.selected.take() else { return };
         self.losses = self.losses.wrapping_add(1);
         self.events.push_back(Event::Lost { path: selected.path, why });
-        self.stop_tactics(now);
+        self.stop_tactics(now, None);
         if self.remote.is_some() {
             self.attempt(now);
         }

@@ -45,6 +45,9 @@ impl Extras {
         if self.all.len() == MAX_EXTRA {
             return false;
         }
+        while self.all.iter().any(|extra| extra.number == self.next) {
+            self.next = (self.next + 1) % SOCKET_IDS;
+        }
         let number = self.next;
         self.next = (self.next + 1) % SOCKET_IDS;
         self.all.push(Extra { number, purpose, local: None });

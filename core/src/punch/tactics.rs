@@ -181,8 +181,9 @@ impl Agent {
         }
     }
 
-    pub(super) fn stop_tactics(&mut self, now: Instant) {
-        self.settle_tactics(now, None);
+    /// The attempt is over; the socket of the path that is still used, if there is one, stays open.
+    pub(super) fn stop_tactics(&mut self, now: Instant, used: Option<SocketAddr>) {
+        self.settle_tactics(now, used);
         self.tactics.has_begun = false;
     }
 

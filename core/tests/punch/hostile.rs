@@ -5,11 +5,12 @@ use std::net::SocketAddr;
 use bradawl::machine::Transport;
 use bradawl::machine::{Machine as _, Meta, Path, Verdict};
 use bradawl::punch::{
-    Candidate, Config, Event, Kind, MAX_CANDIDATES, Nat, Party, Refused, Remote, Role, TcpKind,
+    Candidate, Config, Event, Kind, MAX_CANDIDATES, MAX_EXTRA, MAX_PAIRS, Nat, Observers, Party, Refused,
+    Remote, Role, TcpKind,
 };
 use bradawl::time::Duration;
 use bradawl::wire::stun::attr::{self, Proof, UnknownAttributes};
-use bradawl::wire::stun::{Class, Key, Message};
+use bradawl::wire::stun::{Class, Key, Message, TransactionId};
 
 use crate::kit::{address, ms};
 use crate::solo::{Check, ELSEWHERE, OURS, Solo, THEIRS, code, is_request};
@@ -323,6 +324,84 @@ fn strategies_send_datagrams_from_datagram_sockets() {
 }
 
 // --- what a peer that has the password can do -----------------------------------------------------------
+
+/// A controlling agent behind a NAT that counts has opened a socket for a bracket: which one.
+fn with_a_bracket() -> (Solo, SocketAddr) {
+    use bradawl::discovery::{Allocation, Dependence};
+    let dependence = Some(Dependence::AddressAndPort);
+    let allocation = Some(Allocation::Sequential { step: 1 });
+    let nat = Nat { mapping: dependence, filtering: dependence, allocation, ..Nat::default() };
+    let observers = Observers {
+        endpoints: vec![address("192.0.2.53:3478"), address("192.0.2.54:3478")],
+        username: "a session".into(),
+        key: Key::short_term("of the mediator"),
+    };
+    let mut solo =
+        Solo::new(Config { nat, observers: Some(observers), ..Config::default() }, Role::Controlling);
+    solo.begin(Party::Kin);
+    solo.add_remote(&Candidate::server_reflexive(address(THEIRS), address("10.0.0.1:5000"), 1));
+    let (_, socket) = *solo.open.first().expect("a socket of a bracket");
+    (solo, socket)
+}
+
+#[test]
+fn a_peer_that_is_everywhere_does_not_fill_our_memory() {
+    let (mut solo, socket) = with_a_bracket();
+    let from = |port| SocketAddr::new(address(ELSEWHERE).ip(), port);
+    let asks = |solo: &mut Solo, local, port: u16| {
+        let check = Check { proof: Some(Proof::default()), ..Check::default() };
+        let id = [port.to_be_bytes().as_slice(), &[0; 10]].concat().try_into().expect("twelve bytes");
+        let check = check.write_as(&solo.ours, &solo.theirs, TransactionId::from_bytes(id), |writer| writer);
+        let path = Path::udp(local, from(port));
+        let _ = solo.agent.handle_input(solo.now, path, Meta::default(), &check);
+        solo.drain();
+    };
+    let learned = |solo: &Solo| solo.events.iter().filter(|event| matches!(event, Event::Learned(_))).count();
+    for port in 1_000..3_000 {
+        asks(&mut solo, socket, port);
+    }
+    assert!(learned(&solo) <= MAX_PAIRS + MAX_EXTRA, "{}", learned(&solo));
+    // What was learned at that socket does not open the gate of the others.
+    let before = learned(&solo);
+    for port in 1_000..1_200 {
+        asks(&mut solo, address(OURS), port);
+    }
+    assert!(learned(&solo) - before <= 10, "{}", learned(&solo) - before);
+}
+
+#[test]
+fn a_restart_keeps_the_socket_of_the_path_in_use() {
+    let (mut solo, socket) = with_a_bracket();
+    let sent =
+        solo.sent.iter().rev().find(|(_, path, bytes)| {
+            path.local == socket && path.remote == address(THEIRS) && is_request(bytes)
+        });
+    let id = Message::parse(&sent.expect("a check").2).expect("a message").transaction_id();
+    let answer = solo.answer(id, Some(&solo.key_of_theirs()));
+    let path = Path::udp(socket, address(THEIRS));
+    let _ = solo.agent.handle_input(solo.now, path, Meta::default(), &answer);
+    solo.drain();
+    assert_eq!(solo.selected().expect("a path").path, path);
+    solo.agent.restart(solo.now, bradawl::punch::Credentials::derive(&[7; 32], b"again").0);
+    solo.drain();
+    assert_eq!(solo.agent.transmit(solo.now), Some(path));
+    assert!(solo.open.iter().any(|(_, open)| *open == socket), "data still goes there");
+    solo.agent.close(solo.now);
+    solo.drain();
+    assert_eq!(solo.open, []);
+}
+
+#[test]
+fn a_check_to_a_socket_that_was_given_up_teaches_nothing() {
+    let mut solo = Solo::begun(Role::Controlling, Party::Kin);
+    solo.agent.remove_local(solo.now, address(OURS));
+    let before = solo.sent.len();
+    let check = solo.check(1, |writer| writer);
+    let _ = solo.input(address(ELSEWHERE), &check);
+    solo.run_for(ms(1_000));
+    assert!(solo.sent[before..].iter().all(|(_, _, bytes)| !is_request(bytes)));
+    assert!(!solo.events.iter().any(|event| matches!(event, Event::Learned(_))));
+}
 
 #[test]
 fn a_peer_that_is_everywhere_teaches_ten_addresses() {

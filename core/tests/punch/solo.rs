@@ -207,6 +207,16 @@ impl Check {
         id: u8,
         edit: impl FnOnce(Writer<'_>) -> Writer<'_>,
     ) -> Vec<u8> {
+        self.write_as(to, from, TransactionId::from_bytes([id; 12]), edit)
+    }
+
+    pub(crate) fn write_as(
+        &self,
+        to: &Credentials,
+        from: &Credentials,
+        id: TransactionId,
+        edit: impl FnOnce(Writer<'_>) -> Writer<'_>,
+    ) -> Vec<u8> {
         let username = format!("{}:{}", to.ufrag(), from.ufrag());
         let (controlling, controlled) = match self.role {
             Some(Role::Controlling) => (Some(IceControlling(self.tie_breaker)), None),
@@ -214,7 +224,6 @@ impl Check {
             None => (None, None),
         };
         let mut buf = [0; 512];
-        let id = TransactionId::from_bytes([id; 12]);
         let writer = Writer::new(&mut buf, Class::Request, Method::BINDING, id)
             .put(&Username(username.as_bytes()))
             .put_some(self.priority.map(Priority).as_ref())
