@@ -7,8 +7,9 @@ use core::net::SocketAddr;
 
 use super::agent::{Agent, Phase, Place};
 use super::check::{Answer, Asked, Bad, Reply, names};
+use super::extra::MAX_EXTRA;
 use super::pair::{End, Pair};
-use super::pairs::Slot;
+use super::pairs::{MAX_PAIRS, Slot};
 use super::schedule::{self, Rhythm};
 use super::{Event, Kind, Role, Strategy};
 use crate::machine::{Path, Verdict};
@@ -197,7 +198,15 @@ impl Agent {
     /// The other side is somewhere nobody has named (RFC 8445 §7.3.1.3).
     fn learn(&mut self, path: Path, priority: u32) -> Option<Slot> {
         let is_strategic = self.tactics.extras.has(path.local);
-        if self.learned == MAX_LEARNED && !is_strategic {
+        // A socket that was given up while this was on its way is no way to anybody.
+        if !is_strategic && !self.bases.iter().any(|base| base.local == path.local) {
+            return None;
+        }
+        let is_enough = match is_strategic {
+            true => self.pairs.len() >= MAX_PAIRS + MAX_EXTRA,
+            false => self.learned >= MAX_LEARNED,
+        };
+        if is_enough {
             return None;
         }
         self.learned = self.learned.saturating_add(1);
