@@ -97,6 +97,8 @@ pub struct Side {
     sent_to: HashSet<(SocketAddr, SocketAddr)>,
     /// Open sockets of strategies.
     extras: HashMap<SocketId, SocketAddr>,
+    /// Those whose packets die on their way.
+    limited: HashSet<SocketAddr>,
     asked: usize,
     ever_local: HashSet<SocketAddr>,
     wake: Option<Instant>,
@@ -111,8 +113,8 @@ pub struct Side {
     owed: HashMap<SocketAddr, usize>,
     /// What has gone to whom has not answered: how many, and when the last ones.
     silent: HashMap<SocketAddr, (usize, VecDeque<Instant>)>,
-    keys: Vec<Credentials>,
-    theirs: Option<Credentials>,
+    keys: Vec<Key>,
+    theirs: Option<Key>,
 }
 
 enum Cargo {
@@ -146,6 +148,8 @@ pub struct World {
     rng: Rng,
     generation: u32,
     fuel: u32,
+    /// How often something happened.
+    pub moments: u64,
     marks: HashMap<(usize, SocketAddr, u16), u16>,
 }
 
@@ -178,6 +182,7 @@ impl Side {
             next_bound: 20_000,
             sent_to: HashSet::new(),
             extras: HashMap::new(),
+            limited: HashSet::new(),
             asked: 0,
             wake: None,
             is_closed: false,
@@ -187,7 +192,7 @@ impl Side {
             ever_vouched: HashSet::new(),
             owed: HashMap::new(),
             silent: HashMap::new(),
-            keys: vec![ours],
+            keys: vec![Key::short_term(ours.pwd())],
             theirs: None,
         }
     }
@@ -216,11 +221,14 @@ impl Side {
         outside
     }
 
+    fn is_open(&self, transport: Transport, local: SocketAddr) -> bool {
+        self.bases.contains(&(transport, local))
+            || transport == Transport::Udp && self.extras.values().any(|extra| *extra == local)
+    }
+
     /// Which socket a packet from `from` to `to` gets to.
     fn inside(&self, transport: Transport, from: SocketAddr, to: SocketAddr) -> Option<SocketAddr> {
-        let is_socket = self.bases.contains(&(transport, to))
-            || transport == Transport::Udp && self.extras.values().any(|extra| *extra == to);
-        if is_socket && (transport == Transport::Tcp || !self.is_inside(to)) {
+        if self.is_open(transport, to) && (transport == Transport::Tcp || !self.is_inside(to)) {
             return Some(to);
         }
         let is_welcome = self.sent_to.iter().any(|&(outside, remote)| {
@@ -233,7 +241,8 @@ impl Side {
         let mut mapped = self.mapped.iter().filter(|((_, remote), port)| {
             to == SocketAddr::new(self.public, **port) && remote.is_none_or(|remote| remote == from)
         });
-        mapped.next().filter(|_| is_welcome).map(|((local, _), _)| *local)
+        let local = mapped.next().filter(|_| is_welcome).map(|((local, _), _)| *local);
+        local.filter(|local| self.is_open(transport, *local))
     }
 
     /// The box forgets everything.
@@ -301,6 +310,7 @@ impl World {
             rng: Rng::from_seed([seed; 32]),
             generation: 0,
             fuel: FUEL,
+            moments: 0,
             marks: HashMap::new(),
         }
     }
@@ -314,7 +324,7 @@ impl World {
         };
         let offers = self.sides[1 - index].offers();
         let (now, side) = (self.now, &mut self.sides[index]);
-        side.theirs = Some(remote.credentials.clone());
+        side.theirs = Some(Key::short_term(remote.credentials.pwd()));
         side.forget_attempt();
         side.agent.begin(now, remote);
         for candidate in offers {
@@ -346,7 +356,7 @@ impl World {
         let (caller, callee) = Credentials::derive(&[9; 32], &self.generation.to_be_bytes());
         let (now, side) = (self.now, &mut self.sides[index]);
         let ours = if index == 0 { caller } else { callee };
-        side.keys = vec![ours.clone(), side.agent.credentials().clone()];
+        side.keys = [&ours, side.agent.credentials()].map(|known| Key::short_term(known.pwd())).into();
         side.agent.restart(now, ours);
         side.theirs = None;
         side.has_failed = false;
@@ -400,6 +410,7 @@ impl World {
             }
             self.fuel -= 1;
             self.now = self.now.max(next);
+            self.moments += 1;
             while let Some(entry) = self.air.first_entry().filter(|entry| entry.key().0 <= self.now) {
                 match entry.remove() {
                     Cargo::Packet(packet) => self.arrives(packet),
@@ -489,6 +500,7 @@ impl World {
     }
 
     fn asks(&mut self, index: usize, request: HostRequest) {
+        if TRACE { eprintln!("{:?} {index} asks {request:?}", self.now); }
         let (now, side) = (self.now, &mut self.sides[index]);
         match request {
             HostRequest::Bind { id, transport, local } => {
@@ -511,18 +523,27 @@ impl World {
             HostRequest::Close { id } => {
                 side.extras.remove(&id);
             }
-            other => panic!("not asked for: {other:?}"),
+            HostRequest::Limit { id, hops } => {
+                assert!(!side.is_closed, "a limit after the end");
+                let Some(&local) = side.extras.get(&id) else { return };
+                if hops == 0 {
+                    side.limited.remove(&local);
+                } else {
+                    side.limited.insert(local);
+                }
+            }
+            HostRequest::Connect { .. } => panic!("not asked for: {request:?}"),
         }
     }
 
     fn tells(&mut self, index: usize, event: Event) {
+        if TRACE { eprintln!("{:?} {index} tells {event:?}", self.now); }
         let side = &mut self.sides[index];
         assert!(!side.is_closed, "{event:?} after the end");
         match event {
             Event::Selected(selected) => {
                 let path = selected.path;
-                let is_open = side.bases.contains(&(path.transport, path.local))
-                    || side.extras.values().any(|extra| *extra == path.local);
+                let is_open = side.is_open(path.transport, path.local);
                 assert!(is_open, "a socket that is not open: {path}");
                 assert!(side.ever_vouched.contains(&path.remote), "nobody is there: {path}");
                 assert!(self.has_traitor || !is_attacker(path.remote), "the attacker's: {path}");
@@ -543,8 +564,12 @@ impl World {
 
     fn sends(&mut self, index: usize, path: Path, bytes: &[u8]) {
         let message = Message::parse(bytes).expect("well formed");
+        if TRACE { eprintln!("{:?} {index} sends {path} {:?}", self.now, message.class()); }
         self.sides[index].may_send(self.now, path, &message);
         let from = self.sides[index].out(path.transport, path.local, path.remote);
+        if self.sides[index].limited.contains(&path.local) {
+            return;
+        }
         if message.class() == Class::Request && self.mark(index, from, path, &message) {
             return;
         }
@@ -645,8 +670,10 @@ impl Side {
     /// Who has shown that it knows the password is no stranger any more.
     fn note_seals(&mut self, path: Path, bytes: &[u8]) {
         let Ok(message) = Message::parse(bytes) else { return };
-        let is_sealed =
-            |credentials: &Credentials| message.integrity_holds(&Key::short_term(credentials.pwd()));
+        if message.class() != Class::Request && self.vouched.contains(&path.remote) {
+            return;
+        }
+        let is_sealed = |key: &Key| message.integrity_holds(key);
         let is_theirs = match message.class() {
             Class::Request => self.keys.iter().any(is_sealed),
             Class::Success | Class::Error => self.theirs.as_ref().is_some_and(is_sealed),
@@ -670,8 +697,7 @@ impl Side {
             *owed = owed.checked_sub(1).expect("one answer to each request");
             return;
         }
-        let is_open = self.bases.contains(&(path.transport, path.local))
-            || self.extras.values().any(|extra| *extra == path.local);
+        let is_open = self.is_open(path.transport, path.local);
         assert!(is_open, "a socket that is not open: {path}");
         if message.find() == Ok(Some(Username(b"a session"))) {
             assert!(self.has_observers && OBSERVERS.iter().any(|text| address(text) == path.remote));
@@ -710,3 +736,5 @@ pub const ATTACKERS: [&str; 3] = ["198.51.100.66:6666", "198.51.100.67:5000", "[
 pub fn address(text: &str) -> SocketAddr {
     text.parse().expect("an address")
 }
+
+const TRACE: bool = false;
