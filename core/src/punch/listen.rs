@@ -156,7 +156,7 @@ impl Agent {
     /// A check that is what it says came in on `path`.
     fn heard(&mut self, now: Instant, path: Path, asked: &Asked) {
         self.budget.answered(path.remote);
-        let Some(slot) = self.pairs.at(path).or_else(|| self.learn(path, asked.priority)) else { return };
+        let Some(slot) = self.pairs.at(path).or_else(|| self.learn(path, asked)) else { return };
         let (role, token, is_kin) = (self.role, self.token(path), self.is_kin());
         let Some(pair) = self.pairs.pair_mut(slot) else { return };
         pair.is_heard = true;
@@ -196,21 +196,21 @@ impl Agent {
     }
 
     /// The other side is somewhere nobody has named (RFC 8445 §7.3.1.3).
-    fn learn(&mut self, path: Path, priority: u32) -> Option<Slot> {
+    fn learn(&mut self, path: Path, asked: &Asked) -> Option<Slot> {
         let is_strategic = self.tactics.extras.has(path.local);
         // A socket that was given up while this was on its way is no way to anybody.
         if !is_strategic && !self.bases.iter().any(|base| base.local == path.local) {
             return None;
         }
-        let is_enough = match is_strategic {
-            true => self.pairs.len() >= MAX_PAIRS + MAX_EXTRA,
-            false => self.learned >= MAX_LEARNED,
-        };
+        // What the other side has chosen is followed, however much there was before.
+        let is_chosen = asked.proof.is_some_and(|proof| proof.nomination > 0);
+        let is_enough = self.learned >= MAX_LEARNED && !is_strategic && !is_chosen
+            || self.pairs.len() >= MAX_PAIRS + MAX_EXTRA;
         if is_enough {
             return None;
         }
         self.learned = self.learned.saturating_add(1);
-        let remote = End { kind: Kind::PeerReflexive, priority };
+        let remote = End { kind: Kind::PeerReflexive, priority: asked.priority };
         let strategy = match () {
             () if is_strategic => self.pairs_of(path.local).unwrap_or(Strategy::PeerReflexive),
             () if self.tactics.is_probed(path.local, path.remote) => Strategy::Birthday,

@@ -414,3 +414,24 @@ fn a_peer_that_is_everywhere_teaches_ten_addresses() {
     let learned = solo.events.iter().filter(|event| matches!(event, Event::Learned(_))).count();
     assert_eq!(learned, 10);
 }
+
+#[test]
+fn a_choice_is_followed_to_the_eleventh_address() {
+    let mut solo = Solo::begun(Role::Controlled, Party::Kin);
+    let from = |port| SocketAddr::new(address(ELSEWHERE).ip(), port);
+    let ask = |solo: &mut Solo, port: u16, nomination, token| {
+        let proof = Some(Proof { nomination, token });
+        let check = Check { role: Some(Role::Controlling), proof, ..Check::default() };
+        let id = 2 * port as u8 + u8::from(token > 0);
+        let check = check.write(&solo.ours, &solo.theirs, id, |writer| writer);
+        let _ = solo.input(from(port), &check);
+    };
+    for port in 1..=11 {
+        ask(&mut solo, port, 0, 0);
+    }
+    ask(&mut solo, 12, 1, 0);
+    let (_, _, answer) = solo.sent_to(from(12))[0];
+    let told: Proof = Message::parse(answer).expect("a message").find().expect("fine").expect("a token");
+    ask(&mut solo, 12, 1, told.token);
+    assert_eq!(solo.selected().expect("a path").path.remote, from(12));
+}
