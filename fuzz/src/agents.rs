@@ -15,6 +15,7 @@ use bradawl::wire::stun::{Class, Key, Message, Writer};
 
 pub use self::side::{Begin, Front, Side};
 
+pub mod setup;
 mod side;
 
 /// More polls than any one moment can ask for: volleys that are closed and opened.
