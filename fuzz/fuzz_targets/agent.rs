@@ -8,7 +8,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use arbitrary::Arbitrary;
+use arbitrary::{Arbitrary, Unstructured};
 use bradawl::machine::{HostInput, Interface, Machine as _, Path, SocketId, Unreachable};
 use bradawl::punch::{Credentials, Hint};
 use bradawl::time::{Duration, Instant};
@@ -28,7 +28,7 @@ static STEPS: AtomicU64 = AtomicU64::new(0);
 static MOMENTS: AtomicU64 = AtomicU64::new(0);
 
 #[derive(Arbitrary, Debug)]
-struct Input<'a> {
+struct Input {
     seed: u8,
     /// Both draw from the same numbers, and so have the same tie-breaker.
     is_twin: bool,
@@ -39,7 +39,6 @@ struct Input<'a> {
     sides: [Peer; 2],
     /// Whether the second one begins later, in milliseconds.
     later: u8,
-    steps: Vec<Step<'a>>,
 }
 
 #[derive(Arbitrary, Debug)]
@@ -165,8 +164,16 @@ struct Forged {
     fingerprint: bool,
 }
 
-fuzz_target!(|input: Input<'_>| {
-    let Input { seed, is_twin, delay, jitter, loss, twice, sides, later, steps } = input;
+fuzz_target!(|bytes: &[u8]| {
+    let mut bytes = Unstructured::new(bytes);
+    let Ok(input) = Input::arbitrary(&mut bytes) else { return };
+    // As many steps as there are bytes for.
+    let mut steps = Vec::new();
+    while !bytes.is_empty() && steps.len() < MAX_STEPS {
+        let Ok(step) = Step::arbitrary(&mut bytes) else { break };
+        steps.push(step);
+    }
+    let Input { seed, is_twin, delay, jitter, loss, twice, sides, later } = input;
     let seeds = [seed, if is_twin { seed } else { seed.wrapping_add(1) }];
     let mut index = 0;
     let mut is_kin = true;
@@ -186,8 +193,7 @@ fuzz_target!(|input: Input<'_>| {
     world.run(Duration::from_millis(u64::from(later % 64)));
     world.begin(1);
     world.drain(1);
-    let steps = &steps[..steps.len().min(MAX_STEPS)];
-    for step in steps {
+    for step in &steps {
         take(&mut world, step);
         world.drain(0);
         world.drain(1);
