@@ -81,11 +81,16 @@ impl Agent {
                 return Verdict::Consumed;
             }
         };
+        let is_repeated = self.seen.knows(asked.id);
         if self.seen.is_replay(asked.id, path) {
             self.counters.unproven += 1;
             return Verdict::Consumed;
         }
         self.counters.asked += 1;
+        // What it says of roles was settled when it first came; the other side may have given in since.
+        if is_repeated && asked.role.is_some_and(|(theirs, _)| theirs == self.role) {
+            return Verdict::Consumed;
+        }
         if !self.settle_roles(&asked) {
             self.answer(path, asked.id, Reply::RoleConflict, false);
             return Verdict::Consumed;

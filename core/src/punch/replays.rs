@@ -16,6 +16,11 @@ impl Replays {
     /// How many are remembered.
     const MAX: usize = 64;
 
+    /// Whether it has come in before, wherever.
+    pub(super) fn knows(&self, id: TransactionId) -> bool {
+        self.ring.iter().any(|(known, _)| *known == id)
+    }
+
     /// Notes one; whether it is a repetition from elsewhere.
     pub(super) fn is_replay(&mut self, id: TransactionId, path: Path) -> bool {
         if let Some((_, first)) = self.ring.iter().rev().find(|(known, _)| *known == id) {

@@ -145,6 +145,22 @@ fn a_forged_role_conflict_is_ignored_and_so_is_a_stale_one() {
     assert_eq!(changes, 1);
 }
 
+#[test]
+fn a_check_that_comes_again_settles_no_roles() {
+    let mut solo = Solo::new(Config::default(), Role::Controlled);
+    let strong = Check { role: Some(Role::Controlling), tie_breaker: u64::MAX, ..Check::default() };
+    let first = strong.write(&solo.ours, &solo.theirs, 1, |writer| writer);
+    let _ = solo.input(address(THEIRS), &first);
+    // With who only answers we are in control, whatever was said before.
+    solo.begin(Party::Lite);
+    let _ = solo.input(address(THEIRS), &first);
+    assert_eq!(solo.agent.role(), Role::Controlling);
+    // A new one is another matter.
+    let second = strong.write(&solo.ours, &solo.theirs, 2, |writer| writer);
+    let _ = solo.input(address(THEIRS), &second);
+    assert_eq!(solo.agent.role(), Role::Controlled);
+}
+
 // --- candidates ---------------------------------------------------------------------------------------
 
 #[test]
