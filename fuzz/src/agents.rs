@@ -1,7 +1,7 @@
 //! Two agents of `bradawl::punch`, each behind a box, with a network between them that loses, repeats and
 //! reorders; and everything that has to hold whatever is done to them.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 
 use bradawl::machine::{
@@ -74,7 +74,7 @@ pub struct World {
     fuel: u32,
     /// How often something happened.
     pub moments: u64,
-    marks: HashMap<(usize, SocketAddr, u16), u16>,
+    marks: BTreeMap<(usize, SocketAddr, u16), u16>,
 }
 
 impl World {
@@ -106,7 +106,7 @@ impl World {
             generation: 0,
             fuel: FUEL,
             moments: 0,
-            marks: HashMap::new(),
+            marks: BTreeMap::new(),
         }
     }
 

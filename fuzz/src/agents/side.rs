@@ -1,6 +1,6 @@
 //! One side of the little world: an agent, its host and its box.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 
 use bradawl::machine::{Path, SocketId, Transport};
@@ -71,25 +71,25 @@ pub struct Side {
     pub(super) mapped: BTreeMap<(SocketAddr, Option<SocketAddr>), u16>,
     pub(super) next_port: u16,
     pub(super) next_bound: u16,
-    pub(super) sent_to: HashSet<(SocketAddr, SocketAddr)>,
+    pub(super) sent_to: BTreeSet<(SocketAddr, SocketAddr)>,
     /// Open sockets of strategies.
-    pub(super) extras: HashMap<SocketId, SocketAddr>,
+    pub(super) extras: BTreeMap<SocketId, SocketAddr>,
     /// Those whose packets die on their way.
-    pub(super) limited: HashSet<SocketAddr>,
+    pub(super) limited: BTreeSet<SocketAddr>,
     pub(super) asked: usize,
-    pub(super) ever_local: HashSet<SocketAddr>,
+    pub(super) ever_local: BTreeSet<SocketAddr>,
     pub(super) wake: Option<Instant>,
     pub(super) is_closed: bool,
     pub(super) has_failed: bool,
     /// Where it may send checks, because somebody said so.
-    pub(super) candidates: HashSet<SocketAddr>,
+    pub(super) candidates: BTreeSet<SocketAddr>,
     /// Who has sealed anything with the right key.
-    pub(super) vouched: HashSet<SocketAddr>,
-    pub(super) ever_vouched: HashSet<SocketAddr>,
+    pub(super) vouched: BTreeSet<SocketAddr>,
+    pub(super) ever_vouched: BTreeSet<SocketAddr>,
     /// Requests from there that want an answer.
-    pub(super) owed: HashMap<SocketAddr, usize>,
+    pub(super) owed: BTreeMap<SocketAddr, usize>,
     /// What has gone to whom has not answered: how many, and when the last ones.
-    pub(super) silent: HashMap<SocketAddr, (usize, VecDeque<Instant>)>,
+    pub(super) silent: BTreeMap<SocketAddr, (usize, VecDeque<Instant>)>,
     pub(super) keys: Vec<Key>,
     pub(super) theirs: Option<Key>,
 }
@@ -122,18 +122,18 @@ impl Side {
             mapped: BTreeMap::new(),
             next_port: 40_000,
             next_bound: 20_000,
-            sent_to: HashSet::new(),
-            extras: HashMap::new(),
-            limited: HashSet::new(),
+            sent_to: BTreeSet::new(),
+            extras: BTreeMap::new(),
+            limited: BTreeSet::new(),
             asked: 0,
             wake: None,
             is_closed: false,
             has_failed: false,
-            candidates: HashSet::new(),
-            vouched: HashSet::new(),
-            ever_vouched: HashSet::new(),
-            owed: HashMap::new(),
-            silent: HashMap::new(),
+            candidates: BTreeSet::new(),
+            vouched: BTreeSet::new(),
+            ever_vouched: BTreeSet::new(),
+            owed: BTreeMap::new(),
+            silent: BTreeMap::new(),
             keys: vec![Key::short_term(ours.pwd())],
             theirs: None,
         }
