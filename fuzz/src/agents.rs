@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use bradawl::machine::{
     BindError, HostInput, HostRequest, MIN_BUFFER, Machine as _, Meta, Output, Path, Transport, Verdict,
 };
-use bradawl::punch::{Candidate, Credentials, Event, Hint, MAX_EXTRA, Remote};
+use bradawl::punch::{Kind, Candidate, Credentials, Event, Hint, MAX_EXTRA, Remote};
 use bradawl::rng::Rng;
 use bradawl::time::{Duration, Instant};
 use bradawl::wire::stun::attr::{Mark, XorMappedAddress};
@@ -122,6 +122,10 @@ impl World {
         side.theirs = Some(Key::short_term(remote.credentials.pwd()));
         side.forget_attempt();
         side.agent.begin(now, remote);
+        // The mediator sees it where its NAT has put it.
+        if let Some(seen) = offers.iter().max_by_key(|offer| offer.kind == Kind::ServerReflexive) {
+            side.agent.seen_at(now, seen.address);
+        }
         for candidate in offers {
             self.name(index, &candidate);
         }

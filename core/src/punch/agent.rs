@@ -51,6 +51,8 @@ pub struct Agent {
     pub(super) role: Role,
     pub(super) tie_breaker: u64,
     pub(super) remote: Option<Remote>,
+    /// Where the mediator has seen the other side.
+    pub(super) seen_at: Option<SocketAddr>,
     pub(super) username: String,
     pub(super) rng: Rng,
     /// Makes the tokens that prove that an answer has arrived.
@@ -139,6 +141,7 @@ impl Agent {
             role,
             tie_breaker: rng.u64(),
             remote: None,
+            seen_at: None,
             username: String::new(),
             tokens: Keyed::new(&mut rng),
             losses: 0,
@@ -290,6 +293,15 @@ impl Agent {
         why
     }
 
+    /// The mediator has seen the other side at this address, in this session: guesses go there, and nowhere
+    /// else. Without it there are none.
+    pub fn seen_at(&mut self, now: Instant, address: SocketAddr) {
+        self.seen_at = Some(address);
+        if self.phase == Phase::Active {
+            self.begin_tactics(now);
+        }
+    }
+
     /// The other side has no more candidates to give (RFC 8838 §13): if none works, there is nothing to wait
     /// for but the answers.
     pub fn end_of_candidates(&mut self, now: Instant) {
@@ -322,7 +334,7 @@ impl Agent {
             return;
         }
         self.previous = Some(core::mem::replace(&mut self.ours, ours));
-        self.remote = None;
+        (self.remote, self.seen_at) = (None, None);
         self.remotes.clear();
         self.early.clear();
         self.forget_pairs();
@@ -380,6 +392,11 @@ impl Machine for Agent {
                     self.bases.iter().filter(|base| is_gone(base)).map(|base| base.local).collect();
                 for base in gone {
                     self.remove_local(now, base);
+                }
+                // The socket may be one of a strategy's.
+                let is_left = |path: Path| interfaces.iter().any(|one| one.address == path.local.ip());
+                if self.selected.is_some_and(|selected| !is_left(selected.path)) {
+                    self.lose(now, Loss::Interface);
                 }
             }
             // What ICMP says is a hint that anybody can forge; a check is proof.

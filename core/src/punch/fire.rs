@@ -106,7 +106,8 @@ impl Agent {
         }
         if let Some(id) = self.primed(now, slot) {
             let hops = self.hops();
-            self.tactics.prime_first(now, slot, id, hops);
+            let path = self.pairs.pair(slot)?.path;
+            self.tactics.prime_first(now, path, id, hops);
             return None;
         }
         self.check_in_turn(now, slot, buf)

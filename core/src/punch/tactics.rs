@@ -7,7 +7,7 @@
 use alloc::collections::VecDeque;
 use core::net::{IpAddr, SocketAddr};
 
-use super::agent::{Agent, Base};
+use super::agent::{Agent, Base, Place};
 use super::birthday::{Openers, Probes};
 use super::bracket::{Brackets, guesses};
 use super::extra::{Extra, Extras, Purpose};
@@ -20,7 +20,7 @@ use super::volley::{Step, Volley};
 use super::{Event, Hint, Kind, Refused, Strategy, candidate};
 use crate::discovery::Dependence;
 use crate::machine::{BindError, HostRequest, Path, SocketId, Transport};
-use crate::scope::Scope;
+
 use crate::time::{Duration, Instant};
 use crate::wire::stun::attr::{Mark, Username, XorMappedAddress};
 use crate::wire::stun::{Class, Message, Method, TransactionId, Writer};
@@ -54,11 +54,11 @@ enum Errand {
     },
     /// Outside of the pair's rhythm.
     Check {
-        slot: Slot,
+        path: Path,
     },
     /// The next one of its rhythm.
     CheckInTurn {
-        slot: Slot,
+        path: Path,
     },
     /// From then on the packets of a socket have so many hops.
     Limit {
@@ -101,9 +101,9 @@ impl Tactics {
     }
 
     /// Puts a check that dies on its way before everything else.
-    pub(super) fn prime_first(&mut self, now: Instant, slot: Slot, id: SocketId, hops: u8) {
+    pub(super) fn prime_first(&mut self, now: Instant, path: Path, id: SocketId, hops: u8) {
         for errand in
-            [Errand::Limit { id, hops: 0 }, Errand::CheckInTurn { slot }, Errand::Limit { id, hops }]
+            [Errand::Limit { id, hops: 0 }, Errand::CheckInTurn { path }, Errand::Limit { id, hops }]
         {
             self.errands.push_front((now, errand));
         }
@@ -198,13 +198,17 @@ impl Agent {
         }
     }
 
-    /// Where the other side's NAT is, and which socket of ours it knows.
+    /// Where the other side's NAT is, as far as the mediator has seen it there, and which socket of ours it
+    /// knows. Whoever wants somebody else pelted would have to come from there.
     fn target(&self) -> Option<(SocketAddr, SocketAddr)> {
-        let is_world = |address: SocketAddr| Scope::of(address.ip()) >= Scope::Shared;
-        let seen = self.remotes.iter().find(|place| place.end.kind == Kind::ServerReflexive);
-        let open =
-            || self.remotes.iter().find(|place| place.end.kind == Kind::Host && is_world(place.address));
-        let target = seen.or_else(open).filter(|place| place.transport == Transport::Udp)?.address;
+        let seen_at = self.seen_at?;
+        let is_there = |place: &&Place| {
+            place.transport == Transport::Udp
+                && place.address.ip() == seen_at.ip()
+                && is_public(place.end.kind)
+        };
+        let there = self.remotes.iter().filter(is_there);
+        let target = there.min_by_key(|place| place.end.kind != Kind::ServerReflexive)?.address;
         let same_family = |local: SocketAddr| local.is_ipv4() == target.is_ipv4();
         let is_fit = |base: &&Base| base.transport == Transport::Udp && same_family(base.local);
         let bases = self.bases.iter().filter(is_fit);
@@ -261,8 +265,8 @@ impl Agent {
         match purpose {
             Purpose::Bracket { round } => self.bracket(now, local, target, round),
             Purpose::Opener => {
-                let slot = self.add_extra_pair(now, local, target, Strategy::Birthday, Rhythm::Once);
-                self.tactics.run(now, Errand::Check { slot });
+                self.add_extra_pair(now, local, target, Strategy::Birthday, Rhythm::Once);
+                self.tactics.run(now, Errand::Check { path: Path::udp(local, target) });
             }
             Purpose::Scout | Purpose::Volley => {}
         }
@@ -278,8 +282,11 @@ impl Agent {
             }
             self.tactics.errands.pop_front();
             let sent = match errand {
-                Errand::Check { slot } => self.check(now, slot, buf),
-                Errand::CheckInTurn { slot } => self.check_in_turn(now, slot, buf),
+                // The pair may be gone by now.
+                Errand::Check { path } => self.pairs.at(path).and_then(|slot| self.check(now, slot, buf)),
+                Errand::CheckInTurn { path } => {
+                    self.pairs.at(path).and_then(|slot| self.check_in_turn(now, slot, buf))
+                }
                 Errand::Mark { path, mark } => self.mark(path, mark, buf),
                 Errand::Limit { id, hops } => {
                     self.tactics.extras.requests.push_back(HostRequest::Limit { id, hops });
@@ -333,7 +340,7 @@ impl Agent {
 
     /// Their NAT keeps ports: the public address with every inside port that is known.
     fn guess(&mut self, now: Instant) {
-        let seen = |place: &&super::agent::Place| place.end.kind == Kind::ServerReflexive;
+        let seen = |place: &&Place| place.end.kind == Kind::ServerReflexive;
         let Some(public) = self.remotes.iter().find(seen).map(|place| place.address.ip()) else { return };
         let Some((base, _)) = self.target() else { return };
         let hosts = self.remotes.iter().filter(|place| place.end.kind == Kind::Host);
@@ -362,7 +369,7 @@ impl Agent {
             if let Some((id, hops)) = primed {
                 self.tactics.run(at, Errand::Limit { id, hops });
             }
-            self.tactics.run(at, Errand::Check { slot });
+            self.tactics.run(at, Errand::Check { path: Path::udp(local, target) });
             if let Some((id, _)) = primed {
                 self.tactics.run(at, Errand::Limit { id, hops: 0 });
             }
@@ -381,6 +388,10 @@ impl Agent {
             Hint::Bracket { ip, .. } => ip,
             Hint::Aim { at } => at.ip(),
         };
+        let is_seen = |ip| self.seen_at.is_some_and(|seen| seen.ip() == ip);
+        if matches!(hint, Hint::Aim { at } if !is_seen(at.ip())) {
+            return Err(Refused::Nowhere);
+        }
         if !self.is_kin()
             || !self.remotes.iter().any(|place| place.address.ip() == ip && is_public(place.end.kind))
         {
@@ -450,8 +461,8 @@ impl Agent {
                 let sockets: alloc::vec::Vec<SocketAddr> =
                     self.tactics.extras.open_for(Purpose::Volley).collect();
                 for local in sockets {
-                    let slot = self.add_extra_pair(now, local, at, Strategy::Volley, Rhythm::Once);
-                    self.tactics.run(now, Errand::Check { slot });
+                    self.add_extra_pair(now, local, at, Strategy::Volley, Rhythm::Once);
+                    self.tactics.run(now, Errand::Check { path: Path::udp(local, at) });
                 }
             }
         }

@@ -333,6 +333,7 @@ fn strategies_send_datagrams_from_datagram_sockets() {
     let nat = Nat { mapping: Some(Dependence::AddressAndPort), allocation, ..Nat::default() };
     let remote = Remote { credentials: solo.theirs.clone(), party: Party::Kin, nat };
     solo.agent.begin(solo.now, remote);
+    solo.agent.seen_at(solo.now, address(THEIRS));
     solo.add_remote(&Candidate::host(address("10.0.0.1:5000"), 1));
     solo.add_remote(&Candidate::server_reflexive(address(THEIRS), address("10.0.0.1:5000"), 1));
     solo.run_for(ms(3_000));
@@ -355,6 +356,7 @@ fn with_a_bracket() -> (Solo, SocketAddr) {
     let mut solo =
         Solo::new(Config { nat, observers: Some(observers), ..Config::default() }, Role::Controlling);
     solo.begin(Party::Kin);
+    solo.agent.seen_at(solo.now, address(THEIRS));
     solo.add_remote(&Candidate::server_reflexive(address(THEIRS), address("10.0.0.1:5000"), 1));
     let (_, socket) = *solo.open.first().expect("a socket of a bracket");
     (solo, socket)

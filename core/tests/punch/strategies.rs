@@ -55,6 +55,7 @@ fn agent(ours: Nat, theirs: Nat) -> Agent {
     agent.begin(at(0), Remote { credentials: callee, party: Party::Kin, nat: theirs });
     let seen = Candidate::server_reflexive(address(THEIRS), address("10.0.0.9:6000"), 65_535);
     agent.add_remote(at(0), &seen).expect("it is fine");
+    agent.seen_at(at(0), address(THEIRS));
     agent
 }
 
@@ -191,6 +192,27 @@ fn sockets_of_a_birthday_open_a_hundred_a_second_and_no_more_than_agreed() {
     assert!(!drain(&mut alone, 0, &mut bound).contains(&Did::Bind));
     let mut agreed = self::agent(Nat { birthday: true, ..random }, Nat { birthday: true, ..cone() });
     assert!(drain(&mut agreed, 0, &mut bound).contains(&Did::Bind));
+}
+
+#[test]
+fn nobody_is_guessed_at_whom_the_mediator_has_not_seen() {
+    let (caller, callee) = Credentials::derive(&[7; 32], b"strategies");
+    let block = symmetric(Allocation::Block { first: 2_000, last: 3_023 });
+    let mut bound = 20_000;
+    for (seen_at, is_guessing) in [(None, false), (Some("198.51.100.9:1"), false), (Some(THEIRS), true)] {
+        for (nat, remote) in [(block, cone()), (cone(), block)] {
+            let config = Config { nat, ..Config::default() };
+            let mut agent = Agent::new(config, caller.clone(), Role::Controlling, Rng::from_seed([3; 32]));
+            let base = address(OURS);
+            agent.add_local(at(0), &Candidate::host(base, 65_535), base).expect("a socket");
+            agent.begin(at(0), Remote { credentials: callee.clone(), party: Party::Kin, nat: remote });
+            let victim = Candidate::server_reflexive(address(THEIRS), address("10.0.0.9:6000"), 65_535);
+            agent.add_remote(at(0), &victim).expect("it may be there");
+            seen_at.inspect(|seen| agent.seen_at(at(0), address(seen)));
+            let sent: usize = (0..5_000).map(|ms| drain(&mut agent, ms, &mut bound).len()).sum();
+            assert_eq!(sent > 20, is_guessing, "{seen_at:?}: {sent}");
+        }
+    }
 }
 
 #[test]

@@ -325,6 +325,9 @@ impl Peer {
         }
         self.gathering.ids().for_each(|(base, id)| agent.name_local(base, id));
         agent.begin(now, Remote { credentials: theirs, party: Party::Kin, nat: met.nat });
+        if let Some(seen) = met.seen {
+            agent.seen_at(now, seen);
+        }
         for candidate in &met.candidates {
             let _ = agent.add_remote(now, candidate);
         }
