@@ -276,7 +276,10 @@ fn take(world: &mut World, step: &Step<'_>) {
             let hint = Hint::Aim { at: SocketAddr::new(ip(of), port) };
             world.sides[usize::from(side)].agent.hear(world.now, hint);
         }
-        Step::Know { side, nat } => world.sides[usize::from(side)].know(nat.nat()),
+        Step::Know { side, nat } => {
+            let now = world.now;
+            world.sides[usize::from(side)].know(now, nat.nat());
+        }
         Step::Restart { side } => world.restart(usize::from(side)),
         Step::NoMore { side } => world.sides[usize::from(side)].agent.end_of_candidates(world.now),
         Step::Close { side } => world.close(usize::from(side)),

@@ -11,7 +11,7 @@ use core::net::SocketAddr;
 use super::budget::Budget;
 use super::candidate::{self, COMPONENT, may_send};
 use super::check::Reply;
-use super::keep::{self, Keep};
+use super::keep::{self, CONSENT, Keep};
 use super::listen::Early;
 use super::pair::End;
 use super::pairs::{Pairs, Slot};
@@ -19,7 +19,7 @@ use super::replays::Replays;
 use super::tactics::{Done, Tactics};
 use super::{
     Candidate, Config, Counters, Credentials, Event, Hint, Kind, Loss, Nat, Party, Refused, Remote, Role,
-    Selected, Strategy,
+    Selected, Strategy, TcpKind,
 };
 use crate::hash::Keyed;
 use crate::machine::{HostInput, Machine, Meta, Output, Path, SocketId, Transport, Verdict};
@@ -53,6 +53,8 @@ pub struct Agent {
     pub(super) remote: Option<Remote>,
     /// Where the mediator has seen the other side.
     pub(super) seen_at: Option<SocketAddr>,
+    /// When ports were last guessed.
+    pub(super) last_guesses: Option<Instant>,
     pub(super) username: String,
     pub(super) rng: Rng,
     /// Makes the tokens that prove that an answer has arrived.
@@ -142,6 +144,7 @@ impl Agent {
             tie_breaker: rng.u64(),
             remote: None,
             seen_at: None,
+            last_guesses: None,
             username: String::new(),
             tokens: Keyed::new(&mut rng),
             losses: 0,
@@ -228,13 +231,15 @@ impl Agent {
             for index in 0..self.remotes.len() {
                 self.pair_up(now, self.bases.len() - 1, index);
             }
+            self.begin_tactics(now);
         }
         Ok(())
     }
 
     /// Who the other side is. From now on it is checked, wherever it may be.
     pub fn begin(&mut self, now: Instant, remote: Remote) {
-        if matches!(self.phase, Phase::Closed) || self.remote.as_ref() == Some(&remote) {
+        let is_known = self.phase == Phase::Active && self.remote.as_ref() == Some(&remote);
+        if self.phase == Phase::Closed || is_known {
             return;
         }
         self.username = alloc::format!("{}:{}", remote.credentials.ufrag(), self.ours.ufrag());
@@ -250,6 +255,10 @@ impl Agent {
     pub fn add_remote(&mut self, now: Instant, candidate: &Candidate) -> Result<(), Refused> {
         let checked = self.check_remote(candidate);
         checked.map_err(|why| self.refuse(why))?;
+        if candidate.tcp == Some(TcpKind::Active) {
+            // It connects to us (RFC 6544 §6.2); there is nothing to connect to.
+            return Ok(());
+        }
         let end = End { kind: candidate.kind, priority: candidate.priority };
         self.remotes.push(Place {
             address: candidate.address,
@@ -310,7 +319,7 @@ impl Agent {
         }
     }
 
-    /// What the mediator tells of the other side. `None` of it is believed further than its budget.
+    /// What the mediator tells of the other side.
     pub fn hear(&mut self, now: Instant, hint: Hint) {
         if self.phase == Phase::Active && self.hear_hint(now, hint).is_err() {
             self.counters.refused += 1;
@@ -318,11 +327,12 @@ impl Agent {
     }
 
     /// What is known of the NAT in front of us has changed, such as the lifetime of its mappings.
-    pub fn set_nat(&mut self, nat: Nat) {
+    pub fn set_nat(&mut self, now: Instant, nat: Nat) {
         let interval = keep::interval(nat.lifetime, self.config.keepalive);
         self.config.nat = nat;
         if let Some(keep) = &mut self.keep {
             keep.set_interval(interval);
+            self.set_keep_timer(now);
         }
     }
 
@@ -337,11 +347,19 @@ impl Agent {
         (self.remote, self.seen_at) = (None, None);
         self.remotes.clear();
         self.early.clear();
+        // They were to be sealed with what counts no more.
+        self.answers.clear();
+        self.budget.clear();
         self.forget_pairs();
         self.nomination = 0;
+        self.last_guesses = None;
         self.stop_tactics(now, self.selected.map(|selected| selected.path.local));
         self.tie_breaker = self.rng.u64();
         self.phase = Phase::Waiting;
+        if self.selected.is_some() {
+            // Nobody asks for consent on the old path, so it is not used for longer than consent lasts.
+            self.timers.set(PATIENCE, now + CONSENT);
+        }
     }
 
     /// Takes away one of our own addresses and whatever was begun from there.

@@ -25,9 +25,10 @@ impl Agent {
         self.phase = Phase::Active;
         self.began = now;
         self.packets_before = self.packets();
-        self.budget.clear();
+        self.budget.renew();
         self.quiet_until = now;
         self.tried = [0; Strategy::ALL.len()];
+        self.stop_tactics(now, self.selected.map(|selected| selected.path.local));
         self.forget_pairs();
         if self.role == Role::Controlled {
             // Whoever is in control goes on counting: the other side may not have lost anything.
@@ -62,7 +63,9 @@ impl Agent {
             return None;
         }
         let path = Path { transport: place.transport, local: base.local, remote: place.address };
-        if self.pairs.at(path).is_some() || self.pairs.len() >= MAX_PAIRS {
+        let of_candidates =
+            self.pairs.iter().filter(|(_, pair)| matches!(pair.strategy, Strategy::Plain | Strategy::Relay));
+        if self.pairs.at(path).is_some() || of_candidates.count() >= MAX_PAIRS {
             return None;
         }
         let rhythm = match place.transport {

@@ -9,6 +9,7 @@ use core::hash::BuildHasher as _;
 use core::net::{IpAddr, SocketAddr};
 
 use super::budget::{Allowance, Paced};
+use super::volley::FIRST_PORT;
 use crate::hash::Keyed;
 use crate::rng::Rng;
 use crate::time::Instant;
@@ -37,6 +38,8 @@ impl Probes {
         probes: u16,
         rng: &mut Rng,
     ) -> Self {
+        // No NAT gives out the ports of well-known services, and nobody is to knock at them.
+        let first = first.max(FIRST_PORT);
         let size = u32::from(last.saturating_sub(first)) + 1;
         let stride = loop {
             let stride = 1 + rng.below(u64::from(size)) as u32;
@@ -131,7 +134,7 @@ mod tests {
     #[test]
     fn no_port_is_probed_twice_and_none_outside() {
         for (seed, (first, last), probes) in
-            [(1, (1_024, u16::MAX), 512), (2, (2_000, 3_023), 1_024), (3, (9, 9), 5)]
+            [(1, (1_024, u16::MAX), 512), (2, (2_000, 3_023), 1_024), (3, (9_999, 9_999), 5)]
         {
             let mut rng = Rng::from_seed([seed; 32]);
             let base = "192.0.2.1:1".parse().expect("an address");

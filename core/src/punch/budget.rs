@@ -56,7 +56,13 @@ impl Budget {
         Self { addresses: HashMap::with_hasher(keyed), full_at: Instant::ZERO }
     }
 
-    /// A new attempt.
+    /// A new attempt. Who has answered is as new as anybody; who has not stays where it was, or somebody who
+    /// lets paths die could have us begin again and again.
+    pub(super) fn renew(&mut self) {
+        self.addresses.retain(|_, account| !account.has_answered);
+    }
+
+    /// Another network: everybody is new.
     pub(super) fn clear(&mut self) {
         self.addresses.clear();
     }

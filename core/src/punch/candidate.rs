@@ -219,6 +219,10 @@ pub enum Refused {
 /// Whether anything may be sent to an address that somebody offers; `has_loopback`: we listen on our own
 /// loopback addresses, too.
 pub(super) fn may_send(address: SocketAddr, has_loopback: bool) -> Result<(), Refused> {
+    // An IPv4 address in disguise would be another one in every account that is kept.
+    if address.ip() != address.ip().to_canonical() {
+        return Err(Refused::Nowhere);
+    }
     match Scope::of(address.ip()) {
         Scope::Nowhere => Err(Refused::Nowhere),
         _ if address.port() == 0 => Err(Refused::Nowhere),
@@ -266,7 +270,8 @@ mod tests {
         {
             assert_eq!(may(nowhere, true), Err(Refused::Nowhere), "{nowhere}");
         }
-        for own in ["127.0.0.1:1", "[::1]:1", "[::ffff:127.0.0.1]:1"] {
+        assert_eq!(may("[::ffff:192.0.2.1]:1", true), Err(Refused::Nowhere), "an address in disguise");
+        for own in ["127.0.0.1:1", "[::1]:1"] {
             assert_eq!((may(own, false), may(own, true)), (Err(Refused::Loopback), Ok(())), "{own}");
         }
         assert_eq!(may("192.168.1.2:5000", false), Ok(()));

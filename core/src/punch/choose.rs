@@ -68,6 +68,9 @@ impl Agent {
         }
         self.selected_slot = None;
         self.choose(now);
+        if self.selected_slot.is_none() {
+            self.lose(now, Loss::Consent);
+        }
     }
 
     /// Whether there is any use in another check of this pair.

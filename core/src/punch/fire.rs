@@ -2,7 +2,7 @@
 
 use core::net::SocketAddr;
 
-use super::agent::{Agent, FIRST_PAIR, KEEP, PATIENCE, TACTICS, ToAnswer};
+use super::agent::{Agent, FIRST_PAIR, KEEP, PATIENCE, Phase, TACTICS, ToAnswer};
 use super::attempt::PACE;
 use super::budget::Allowance;
 use super::candidate;
@@ -46,7 +46,9 @@ impl Agent {
     pub(super) fn fire(&mut self, now: Instant, key: Key, buf: &mut [u8]) -> Option<(Path, usize)> {
         match key {
             PATIENCE => {
-                if self.selected_slot.is_none() {
+                if self.phase == Phase::Waiting {
+                    self.lose(now, Loss::Consent);
+                } else if self.selected_slot.is_none() {
                     self.fail(now);
                 }
                 None

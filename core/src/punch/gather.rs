@@ -341,6 +341,10 @@ impl Gatherer {
             self.counters.redundant += 1;
             return;
         }
+        if self.found.len() == MAX_CANDIDATES {
+            self.counters.refused += 1;
+            return;
+        }
         let Some(of) = self.sockets.get_mut(usize::from(socket)) else { return };
         // RFC 8445 §5.1.2.1: no two of one type have the same priority.
         let below = u16::from(socket) + of.reflexive * MAX_LOCALS as u16;

@@ -88,14 +88,15 @@ impl Agent {
         }
         self.counters.asked += 1;
         // What it says of roles was settled when it first came; the other side may have given in since.
-        if is_repeated && asked.role.is_some_and(|(theirs, _)| theirs == self.role) {
-            return Verdict::Consumed;
-        }
-        if !self.settle_roles(&asked) {
+        let is_settled = is_repeated && asked.role.is_some_and(|(theirs, _)| theirs == self.role);
+        if is_settled || !self.settle_roles(&asked) {
             self.answer(path, asked.id, Reply::RoleConflict, false);
             return Verdict::Consumed;
         }
-        let proof = asked.proof.map(|_| Proof { nomination: 0, token: self.token(path) });
+        // Who has lost the path alone has to hear again which one it is.
+        let chosen = self.pairs.at(path).and_then(|slot| self.pairs.pair(slot));
+        let nomination = chosen.filter(|_| self.role == Role::Controlling).map_or(0, |pair| pair.nomination);
+        let proof = asked.proof.map(|_| Proof { nomination, token: self.token(path) });
         self.answer(path, asked.id, Reply::Success { mapped: path.remote, proof }, false);
         if self.remote.is_none() {
             if self.early.len() < MAX_EARLY {
@@ -160,7 +161,6 @@ impl Agent {
 
     /// A check that is what it says came in on `path`.
     fn heard(&mut self, now: Instant, path: Path, asked: &Asked) {
-        self.budget.answered(path.remote);
         let Some(slot) = self.pairs.at(path).or_else(|| self.learn(path, asked)) else { return };
         let (role, token, is_kin) = (self.role, self.token(path), self.is_kin());
         let Some(pair) = self.pairs.pair_mut(slot) else { return };
@@ -168,8 +168,8 @@ impl Agent {
         let mut shows_our_token = false;
         if let Some(proof) = asked.proof {
             shows_our_token = proof.token == token;
-            if role == Role::Controlled && proof.nomination > 0 {
-                pair.nomination = proof.nomination;
+            if role == Role::Controlled {
+                pair.nomination = pair.nomination.max(proof.nomination);
                 self.nomination = self.nomination.max(proof.nomination);
             }
         }
@@ -179,9 +179,16 @@ impl Agent {
         if shows_our_token {
             // It has got an answer of ours: it knows already.
             pair.is_confirming &= role == Role::Controlling;
+            // An answer of ours has arrived there: it is no address of somebody else's.
+            self.budget.answered(path.remote);
             self.prove(now, slot, None);
         }
-        self.keep_proven(now, slot);
+        if self.selected_slot == Some(slot)
+            && let Some(keep) = &mut self.keep
+        {
+            // No consent: whoever has overheard a check can send it again (RFC 7675 §5.1).
+            keep.hears(now);
+        }
         let Some(pair) = self.pairs.pair_mut(slot) else { return };
         if !pair.works {
             let gap = schedule::gap(now.since(self.began));
@@ -208,7 +215,8 @@ impl Agent {
             return None;
         }
         // What the other side has chosen is followed, however much there was before.
-        let is_chosen = asked.proof.is_some_and(|proof| proof.nomination > 0);
+        let may_choose = self.role == Role::Controlled && self.is_kin();
+        let is_chosen = may_choose && asked.proof.is_some_and(|proof| proof.nomination > self.nomination);
         let is_enough = self.learned >= MAX_LEARNED && !is_strategic && !is_chosen
             || self.pairs.len() >= MAX_PAIRS + MAX_EXTRA;
         if is_enough {
@@ -273,6 +281,10 @@ impl Agent {
             Answer::Error(_) => self.counters.stray += 1,
             Answer::Success { mapped, proof } => {
                 pair.token = proof.map_or(pair.token, |proof| proof.token);
+                if let Some(proof) = proof.filter(|_| self.role == Role::Controlled) {
+                    pair.nomination = pair.nomination.max(proof.nomination);
+                    self.nomination = self.nomination.max(proof.nomination);
+                }
                 if sent.is_confirming && (is_kin || pair.step() >= FOREIGN_NOMINATIONS) {
                     pair.is_confirming = false;
                 }

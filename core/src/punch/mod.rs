@@ -57,5 +57,6 @@ pub use prime::PRIMING;
 pub use session::{
     Config, Counters, Event, Failure, Hint, Loss, Observers, Party, Remote, Selected, Strategy,
 };
+pub use tactics::BETWEEN_GUESSES;
 pub use text::{Described, Host, MAX_TEXT, Malformed};
 pub use volley::{MAX_ROUNDS, MAX_VOLLEY};

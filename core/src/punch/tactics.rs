@@ -10,9 +10,9 @@ use core::net::{IpAddr, SocketAddr};
 use super::agent::{Agent, Base, Place};
 use super::birthday::{Openers, Probes};
 use super::bracket::{Brackets, guesses};
-use super::extra::{Extra, Extras, Purpose};
+use super::extra::{Extra, Extras, MAX_EXTRA, Purpose};
 use super::pair::{End, Pair};
-use super::pairs::Slot;
+use super::pairs::{MAX_PAIRS, Slot};
 use super::plan::{Move, moves};
 use super::prime::PRIMING;
 use super::schedule::Rhythm;
@@ -31,6 +31,8 @@ const AGAIN: Duration = Duration::from_millis(20);
 const VOLLEY_ROUNDS: u16 = 0x8000;
 /// How many requests to observers may still be answered.
 const MAX_ASKED: usize = 16;
+/// How often ports are guessed in the same network, whatever happens.
+pub const BETWEEN_GUESSES: Duration = Duration::from_secs(60);
 
 pub(super) struct Tactics {
     pub(super) extras: Extras,
@@ -145,6 +147,12 @@ impl Agent {
     fn begin_move(&mut self, now: Instant, step: Move) {
         let Some((base, target)) = self.target() else { return };
         let has_observers = self.observers(target.is_ipv4()).is_some();
+        if matches!(step, Move::Open { .. } | Move::Probe { .. } | Move::Volley { .. }) {
+            if self.last_guesses.is_some_and(|last| now.since(last) < BETWEEN_GUESSES) {
+                return;
+            }
+            self.last_guesses = Some(now);
+        }
         match step {
             Move::Guess => self.guess(now),
             Move::Prime => self.tactics.priming_until = Some(now + PRIMING),
@@ -167,7 +175,12 @@ impl Agent {
         let tactics = &mut self.tactics;
         (tactics.brackets, tactics.openers, tactics.volley) = (None, None, None);
         (tactics.probes, tactics.priming_until) = (None, None);
-        tactics.errands.clear();
+        for (_, errand) in tactics.errands.drain(..) {
+            // A socket whose packets die on the way is not left like that.
+            if let Errand::Limit { id, hops: 0 } = errand {
+                tactics.extras.requests.push_back(HostRequest::Limit { id, hops: 0 });
+            }
+        }
         tactics.asked.clear();
         self.set_tactics_timer(now);
     }
@@ -261,7 +274,7 @@ impl Agent {
         let Some(Extra { purpose, local: Some(local), .. }) = self.tactics.extras.bound(id, result) else {
             return;
         };
-        let Some((_, target)) = self.target() else { return };
+        let Some((_, target)) = self.target().filter(|_| self.selected_slot.is_none()) else { return };
         match purpose {
             Purpose::Bracket { round } => self.bracket(now, local, target, round),
             Purpose::Opener => {
@@ -340,12 +353,15 @@ impl Agent {
 
     /// Their NAT keeps ports: the public address with every inside port that is known.
     fn guess(&mut self, now: Instant) {
-        let seen = |place: &&Place| place.end.kind == Kind::ServerReflexive;
-        let Some(public) = self.remotes.iter().find(seen).map(|place| place.address.ip()) else { return };
-        let Some((base, _)) = self.target() else { return };
-        let hosts = self.remotes.iter().filter(|place| place.end.kind == Kind::Host);
+        let Some((base, target)) = self.target() else { return };
+        let is_host = |place: &&Place| {
+            place.end.kind == Kind::Host
+                && place.transport == Transport::Udp
+                && place.address.is_ipv4() == target.is_ipv4()
+        };
+        let hosts = self.remotes.iter().filter(is_host);
         let guesses: alloc::vec::Vec<SocketAddr> =
-            hosts.map(|place| SocketAddr::new(public, place.address.port())).collect();
+            hosts.map(|place| SocketAddr::new(target.ip(), place.address.port())).collect();
         for guess in guesses {
             let path = Path::udp(base, guess);
             if self.pairs.at(path).is_none() {
@@ -416,7 +432,10 @@ impl Agent {
         if self.selected_slot.is_some() {
             return Ok(());
         }
-        let (base, _) = self.target().ok_or(Refused::Nowhere)?;
+        let (base, target) = self.target().ok_or(Refused::Nowhere)?;
+        if target.ip() != ip {
+            return Err(Refused::Nowhere);
+        }
         let step = self.remote.as_ref().and_then(|remote| remote.nat.step());
         let step = step.unwrap_or(if second < first { -1 } else { 1 });
         if guesses(first, second, step).next().is_none() {
@@ -425,7 +444,7 @@ impl Agent {
         for port in guesses(first, second, step) {
             let to = SocketAddr::new(ip, port);
             candidate::may_send(to, false)?;
-            if self.pairs.at(Path::udp(base, to)).is_none() && self.pairs.len() < super::pairs::MAX_PAIRS {
+            if self.pairs.at(Path::udp(base, to)).is_none() && self.pairs.len() < MAX_PAIRS + MAX_EXTRA {
                 let slot = self.add_extra_pair(now, base, to, Strategy::Bracket, Rhythm::Dense);
                 self.check_at(slot, now);
             }

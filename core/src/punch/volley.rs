@@ -167,7 +167,7 @@ fn half(per_second: u32) -> u16 {
 }
 
 /// NATs begin again above the well-known ports.
-const FIRST_PORT: u16 = 1_024;
+pub(super) const FIRST_PORT: u16 = 1_024;
 
 pub(super) fn wrap(port: i32) -> u16 {
     let first = i32::from(FIRST_PORT);

@@ -195,7 +195,7 @@ fn what_nobody_can_be_at_is_refused() {
         ("203.0.113.1:0", Refused::Nowhere),
         ("127.0.0.1:5000", Refused::Loopback),
         ("[::1]:5000", Refused::Loopback),
-        ("[::ffff:127.0.0.1]:22", Refused::Loopback),
+        ("[::ffff:127.0.0.1]:22", Refused::Nowhere),
         ("192.0.2.99:3478", Refused::Server),
     ];
     for (text, why) in cases {

@@ -259,3 +259,72 @@ fn nothing_is_said_after_the_end() {
     solo.run_for(Duration::from_secs(60));
     assert_eq!((solo.sent.len(), solo.events.len(), solo.wake), (sent, events, None::<Instant>));
 }
+
+// --- one side alone -----------------------------------------------------------------------------------
+
+#[test]
+fn a_side_that_follows_and_has_lost_the_path_alone_finds_it_again() {
+    let mut world = pair([Front::Port, Front::Port], Party::Kin, 5);
+    world.run_for(ms(1_000));
+    let before = world.sides[1].selected().expect("a path").1.path;
+    // The callee slept; the caller has noticed nothing, and has nothing to say.
+    let now = world.now;
+    world.sides[1].agent.handle_host(now, HostInput::ClockJumped(Duration::from_secs(11)));
+    world.run_for(ms(12_000));
+    let failed = |event: &Event| matches!(event, Event::Failed(_));
+    assert!(!world.sides[1].events.iter().any(|(_, event)| failed(event)), "{:?}", world.sides[1].events);
+    assert_eq!(world.sides[1].agent.selected().map(|selected| selected.path), Some(before));
+}
+
+#[test]
+fn a_repeated_check_of_the_other_side_is_no_consent() {
+    let mut world = pair([Front::Open, Front::Open], Party::Kin, 6);
+    world.run_for(ms(1_000));
+    let (path, bytes) = world.sides[1]
+        .sent
+        .iter()
+        .rev()
+        .find(|(_, _, bytes)| bytes[..2] == [0, 1])
+        .map(|(_, path, bytes)| (*path, bytes.clone()))
+        .expect("a check");
+    // The callee is gone, and somebody sends its last check again and again, from its address.
+    world.lost = Box::new(|_| true);
+    let back = Path::udp(path.remote, path.local);
+    for _ in 0..100 {
+        world.run_for(ms(100));
+        let now = world.now;
+        let _ = world.sides[0].agent.transmit(now);
+        let _ = world.sides[0].agent.handle_input(now, back, bradawl::machine::Meta::default(), &bytes);
+    }
+    let lost = world.sides[0]
+        .events
+        .iter()
+        .any(|(_, event)| matches!(event, Event::Lost { why: Loss::Consent, .. }));
+    assert!(lost, "{:?}", world.sides[0].events);
+}
+
+#[test]
+fn after_a_restart_the_old_path_is_used_for_thirty_seconds_and_no_longer() {
+    let mut world = pair([Front::Open, Front::Open], Party::Kin, 7);
+    world.run_for(ms(1_000));
+    let ours = Credentials::random(&mut Rng::from_seed([9; 32]));
+    let now = world.now;
+    world.sides[0].agent.restart(now, ours);
+    world.run_for(ms(29_000));
+    let now = world.now;
+    assert!(world.sides[0].agent.transmit(now).is_some(), "data goes on meanwhile");
+    world.run_for(ms(2_000));
+    let now = world.now;
+    assert_eq!(world.sides[0].agent.transmit(now), None);
+}
+
+#[test]
+fn an_idle_foreign_agent_may_miss_one_keepalive() {
+    let mut solo = Solo::begun(Role::Controlling, Party::Foreign);
+    solo.connect();
+    let nat = Nat { lifetime: Some(Duration::from_secs(120)), ..Nat::default() };
+    solo.agent.set_nat(solo.now, nat);
+    solo.run_for(Duration::from_secs(115));
+    let lost = solo.events.iter().any(|event| matches!(event, Event::Lost { .. }));
+    assert!(!lost, "one check that was not answered yet is no reason");
+}

@@ -218,10 +218,10 @@ impl Side {
     }
 
     /// It finds out about its NAT.
-    pub fn know(&mut self, nat: Nat) {
+    pub fn know(&mut self, now: Instant, nat: Nat) {
         self.nat = nat;
         self.may_guess |= nat.mapping.is_some();
-        self.agent.set_nat(nat);
+        self.agent.set_nat(now, nat);
     }
 
     pub(super) fn forget_attempt(&mut self) {
