@@ -59,6 +59,7 @@ impl Budget {
     /// A new attempt. Who has answered is as new as anybody; who has not stays where it was, or somebody who
     /// lets paths die could have us begin again and again.
     pub(super) fn renew(&mut self) {
+        #[allow(clippy::disallowed_methods, reason = "what is kept does not depend on the order")]
         self.addresses.retain(|_, account| !account.has_answered);
     }
 

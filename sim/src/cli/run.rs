@@ -189,7 +189,7 @@ impl<'a> Show<'a> {
     /// Prints what became of it.
     fn results(&mut self, report: &Report) -> Result<(), Problem> {
         if self.trace {
-            let text = ladder::text(&report.trace, ladder::LIMIT);
+            let text = ladder::text(&report.trace, ladder::TEXT_LIMIT);
             self.out.show(&(text + "\n"))?;
         }
         let names = pairs(self.scenario);

@@ -17,6 +17,8 @@ pub use text::text;
 
 /// As many records as people look through.
 pub const LIMIT: usize = 400;
+/// How many records a run has in text, which scrolls.
+pub const TEXT_LIMIT: usize = 4_000;
 
 /// A longer while without a record, in microseconds, is drawn as a break.
 const BREAK: u64 = 120_000;
