@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use bradawl::machine::{
     BindError, HostInput, HostRequest, MIN_BUFFER, Machine as _, Meta, Output, Path, Transport, Verdict,
 };
-use bradawl::punch::{Kind, Candidate, Credentials, Event, Hint, MAX_EXTRA, Remote};
+use bradawl::punch::{Candidate, Credentials, Event, Hint, Kind, MAX_EXTRA, Remote};
 use bradawl::rng::Rng;
 use bradawl::time::{Duration, Instant};
 use bradawl::wire::stun::attr::{Mark, XorMappedAddress};
