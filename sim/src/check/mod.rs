@@ -246,7 +246,7 @@ impl Checker {
     /// A program has got a datagram.
     pub(crate) fn delivered(&mut self, to: HostId, path: Path, origin: Option<(HostId, Path)>) {
         let facts = &mut self.hosts[to.0 as usize];
-        if facts.policy == Policy::Answers {
+        if facts.policy == Policy::Answers || facts.probes.contains_key(&path.remote.ip()) {
             facts.heard.insert(path.remote);
         }
         if let Some((from, sent)) = origin {
@@ -417,6 +417,10 @@ impl Facts {
         }
         let Some(&(granted, why)) = self.warrants.get(&to) else {
             let probes = self.probes.get_mut(&to.ip()).ok_or(Unwarranted::Never)?;
+            // An answer to who is guessed at and has found the way by itself is no guess.
+            if self.heard.contains(&to) {
+                return Ok(());
+            }
             return if probes.take(now, to.port()) { Ok(()) } else { Err(Unwarranted::TooFast) };
         };
         match self.lost {
