@@ -11,10 +11,12 @@
 //! restrict it. `--mixed` adds the connections between agents of different libraries, `--check` our
 //! targets; it ends with 1 when one is missed. With `--as-host` an address that a STUN server told is
 //! given to the other side as if it were its socket's, which spares an agent the time that it leaves
-//! for better pairs. `--connect LIBRARY --iterations N` makes N
+//! for better pairs. `--interop` asks whether ours and the others connect at all, row by row, and nothing
+//! else. `--connect LIBRARY --iterations N` makes N
 //! connections and nothing else: that is what it runs itself as under callgrind.
 
 mod contender;
+mod interop;
 mod measure;
 mod ours;
 mod peers;
@@ -136,6 +138,11 @@ fn run(arguments: &[String]) -> Result<ExitCode, String> {
         let iterations = iterations.parse().map_err(|error| format!("--iterations: {error}"))?;
         measure::connect(entry, iterations);
         return Ok(ExitCode::SUCCESS);
+    }
+    if arguments.iter().any(|argument| argument == "--interop") {
+        let others: Vec<_> = peers::PEERS.iter().collect();
+        let is_fine = interop::run(&ours::ENTRY, &others);
+        return Ok(if is_fine { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
     let mut options = Options::parse(arguments)?;
     if options.callgrind && !callgrind::is_available() {
