@@ -76,7 +76,6 @@ pub struct Agent {
     pub(super) began: Instant,
     /// A check of one of our own has come in: until this, the others wait for what it leads to.
     pub(super) quiet_until: Instant,
-    pub(super) patience_until: Instant,
     pub(super) selected: Option<Selected>,
     pub(super) selected_slot: Option<Slot>,
     pub(super) keep: Option<Keep>,
@@ -161,7 +160,6 @@ impl Agent {
             phase: Phase::Waiting,
             began: Instant::ZERO,
             quiet_until: Instant::ZERO,
-            patience_until: Instant::ZERO,
             selected: None,
             selected_slot: None,
             keep: None,
@@ -264,7 +262,7 @@ impl Agent {
             address: candidate.address,
             transport: candidate.transport,
             end,
-            foundation: self.tokens_of(candidate.foundation.as_bytes()),
+            foundation: self.hash(candidate.foundation.as_bytes()),
             strategy: if candidate.kind == Kind::Relayed { Strategy::Relay } else { Strategy::Plain },
         });
         if self.phase == Phase::Active {

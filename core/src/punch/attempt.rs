@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 
 use super::agent::{Agent, FIRST_PAIR, Phase};
+use super::budget::PACE;
 use super::candidate::{self, can_pair};
 use super::pair::{End, Pair};
 use super::pairs::{MAX_PAIRS, Slot};
@@ -14,8 +15,6 @@ use crate::scope::Scope;
 use crate::time::{Duration, Instant};
 use crate::timers::Timers;
 
-/// Two new pairs of a foreign agent's follow each other no faster than this (RFC 8445 §14.2).
-pub(super) const PACE: Duration = Duration::from_millis(5);
 /// How long a pair waits for another one of its foundation (RFC 8445 §6.1.2.6).
 const FROZEN: Duration = Duration::from_millis(50);
 
@@ -78,7 +77,7 @@ impl Agent {
         let end = End { kind: Kind::Host, priority: base.priority };
         let mut pair = Pair::new(path, place.strategy, end, place.end, rhythm);
         let ip = base.local.ip();
-        pair.foundation = self.tokens_of(&place.foundation.to_be_bytes()) ^ self.tokens_of(&ip_bytes(ip));
+        pair.foundation = self.hash(&place.foundation.to_be_bytes()) ^ self.hash(&ip_bytes(ip));
         let mut at = now;
         if !self.is_kin() {
             // RFC 8445 §6.1.2.6 and §6.1.4.2: one of each foundation first, and one after the other.
@@ -125,7 +124,8 @@ impl Agent {
         self.remote.as_ref().is_some_and(|remote| remote.party == Party::Kin)
     }
 
-    pub(super) fn tokens_of(&self, bytes: &[u8]) -> u32 {
+    /// Tells foundations and addresses apart; nobody outside can aim at it.
+    pub(super) fn hash(&self, bytes: &[u8]) -> u32 {
         use core::hash::{BuildHasher as _, Hasher as _};
         let mut hasher = self.tokens.build_hasher();
         hasher.write(bytes);
@@ -150,7 +150,6 @@ impl Agent {
         self.answers.clear();
         self.early.clear();
         self.stop_tactics(now, None);
-        self.timers = Timers::default();
     }
 
     /// The path is of no use any more: from the beginning, with what is known.

@@ -23,9 +23,9 @@ pub const CHECKS_UNANSWERED: u16 = 40;
 pub const MAX_ADDRESSES: usize = 256;
 
 /// All pairs together: so many checks at once …
-const BURST: u64 = 24;
-/// … and then one in so many microseconds (RFC 8445 §14.2: no less than 5 ms between two new ones).
-const PACE: u64 = 5_000;
+const BURST: u32 = 24;
+/// … and then one in this time (RFC 8445 §14.2: no less between two new ones).
+pub(super) const PACE: Duration = Duration::from_millis(5);
 
 /// What may be done about a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,13 +83,13 @@ impl Budget {
             Allowance::Now => {}
             refused => return refused,
         }
-        let depth = Duration::from_micros(BURST * PACE);
+        let depth = PACE * BURST;
         let begins = self.full_at.max(now);
-        if begins + Duration::from_micros(PACE) > now + depth {
-            let wait = (begins + Duration::from_micros(PACE)).since(now + depth);
+        if begins + PACE > now + depth {
+            let wait = (begins + PACE).since(now + depth);
             return Allowance::At(now + wait.max(Duration::from_micros(1)));
         }
-        self.full_at = begins + Duration::from_micros(PACE);
+        self.full_at = begins + PACE;
         account.note(now);
         Allowance::Now
     }
@@ -203,7 +203,7 @@ mod tests {
         let mut budget = budget();
         let address = |port: u16| SocketAddr::new([203, 0, 113, 1].into(), port);
         let at_once = (1..100).filter(|&port| budget.ask(at(0), address(port)) == Allowance::Now).count();
-        assert_eq!(at_once as u64, BURST);
+        assert_eq!(at_once as u32, BURST);
         let Allowance::At(next) = budget.ask(at(0), address(200)) else { panic!("there is no room") };
         assert_eq!((next, budget.ask(next, address(200))), (at(5), Allowance::Now));
     }

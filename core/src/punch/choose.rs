@@ -175,7 +175,7 @@ impl Agent {
             elapsed: now.since(self.began),
             packets: self.packets_of_attempt(),
         };
-        let is_kin = self.remote.as_ref().is_some_and(|remote| remote.party == Party::Kin);
+        let is_kin = self.is_kin();
         let interval = keep::interval(self.config.nat.lifetime, self.config.keepalive);
         self.selected = Some(selected);
         self.selected_slot = Some(slot);

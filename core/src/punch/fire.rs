@@ -3,8 +3,7 @@
 use core::net::SocketAddr;
 
 use super::agent::{Agent, FIRST_PAIR, KEEP, PATIENCE, Phase, TACTICS, ToAnswer};
-use super::attempt::PACE;
-use super::budget::Allowance;
+use super::budget::{Allowance, PACE};
 use super::candidate;
 use super::check::{Check, Reply};
 use super::keep::Due;
@@ -22,8 +21,7 @@ const MAX_ANSWERS: usize = 64;
 
 impl Agent {
     pub(super) fn be_patient(&mut self, now: Instant) {
-        self.patience_until = now + self.config.patience;
-        self.timers.set(PATIENCE, self.patience_until);
+        self.timers.set(PATIENCE, now + self.config.patience);
     }
 
     pub(super) fn set_tactics_timer(&mut self, now: Instant) {

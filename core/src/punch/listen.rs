@@ -225,7 +225,7 @@ impl Agent {
         self.learned = self.learned.saturating_add(1);
         let remote = End { kind: Kind::PeerReflexive, priority: asked.priority };
         let strategy = match () {
-            () if is_strategic => self.pairs_of(path.local).unwrap_or(Strategy::PeerReflexive),
+            () if is_strategic => self.strategy_of(path.local).unwrap_or(Strategy::PeerReflexive),
             () if self.tactics.is_probed(path.local, path.remote) => Strategy::Birthday,
             () => Strategy::PeerReflexive,
         };
@@ -235,7 +235,7 @@ impl Agent {
     }
 
     /// How the pairs of a socket are meant to be won.
-    fn pairs_of(&self, local: SocketAddr) -> Option<Strategy> {
+    fn strategy_of(&self, local: SocketAddr) -> Option<Strategy> {
         self.pairs.iter().find(|(_, pair)| pair.path.local == local).map(|(_, pair)| pair.strategy)
     }
 
@@ -359,7 +359,7 @@ impl Agent {
         }
     }
 
-    /// A place of the other side's, paired with the base that talks to it.
+    /// What we were told of this address of the other side.
     pub(super) fn place(&self, address: SocketAddr) -> Option<&Place> {
         self.remotes.iter().find(|place| place.address == address)
     }

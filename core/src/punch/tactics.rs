@@ -20,7 +20,6 @@ use super::volley::{Step, Volley};
 use super::{Event, Hint, Kind, Refused, Strategy, candidate};
 use crate::discovery::Dependence;
 use crate::machine::{BindError, HostRequest, Path, SocketId, Transport};
-
 use crate::time::{Duration, Instant};
 use crate::wire::stun::attr::{Mark, Username, XorMappedAddress};
 use crate::wire::stun::{Class, Message, Method, TransactionId, Writer};
