@@ -12,19 +12,21 @@
 //! [`Discovery`]: bradawl::discovery::Discovery
 
 mod gather;
+mod hints;
+mod machine;
 mod tally;
 
 use core::net::{IpAddr, SocketAddr};
 use std::collections::VecDeque;
 
-use bradawl::machine::{HostInput, HostRequest, Interface, MIN_BUFFER, Machine, Meta, Output, Path, Verdict};
+use bradawl::machine::{HostRequest, Interface, MIN_BUFFER, Machine, Output, Path};
 use bradawl::punch::{
-    Agent, Candidate, Config, Credentials, Event, Hint, Nat, Observers, Party, Remote, Role, Selected,
+    Agent, Candidate, Config, Credentials, Event, Nat, Observers, Party, Remote, Role, Selected,
 };
 use bradawl::rng::Rng;
 use bradawl::time::{Duration, Instant};
 
-use crate::check::{MOST_VOLLEYS, SESSION};
+use crate::check::SESSION;
 use crate::script::{Introduction, Said, Secret, Told, Verb};
 use crate::trace::{Happened, Strategy, Warrant};
 use gather::{FIRST_OF_AGENT, Gathering};
@@ -40,13 +42,8 @@ const FRESH: Duration = Duration::from_secs(5);
 const MEET_PATIENCE: Duration = Duration::from_secs(20);
 /// How long it tries in all before it says that it has failed, whatever else happens.
 const PATIENCE: Duration = Duration::from_secs(28);
-/// When the copies of a hint leave.
-const COPIES: [Duration; 4] =
-    [Duration::ZERO, Duration::from_millis(20), Duration::from_millis(60), Duration::from_millis(140)];
 /// What it says on its path: no STUN, no QUIC, nobody's.
 const TALK: [u8; 8] = [0xFF; 8];
-/// How many hints may wait for their time, and how many of the other side's are remembered.
-const MAX_HINTS: usize = 256;
 
 /// Who a peer is.
 #[derive(Clone, Debug)]
@@ -336,56 +333,6 @@ impl Peer {
         self.agent = Some(agent);
     }
 
-    /// The other side, or the mediator, has something to tell.
-    fn hear(&mut self, now: Instant, told: &Told) {
-        let is_from_peer = told.name == self.setup.peer && told.to == self.setup.name;
-        let is_current = self.met.as_ref().is_some_and(|met| met.generation == told.generation);
-        if !is_from_peer || !is_current || self.hints_heard.contains(&told.number) {
-            return;
-        }
-        let Some(agent) = &mut self.agent else { return };
-        if self.hints_heard.len() == MAX_HINTS {
-            self.hints_heard.pop_front();
-        }
-        self.hints_heard.push_back(told.number);
-        let ip = match told.hint {
-            Hint::Bracket { ip, .. } => ip,
-            Hint::Aim { at } => at.ip(),
-        };
-        let seen = self.met.as_ref().and_then(|met| met.seen).map(|seen| seen.ip());
-        // An aim is the peer's word alone: it counts where the mediator has seen it.
-        if matches!(told.hint, Hint::Bracket { .. }) && seen != Some(ip) {
-            self.todo.push_back(Todo::Say(Happened::MayProbe(ip)));
-        }
-        if let Hint::Aim { at } = told.hint {
-            // Agents come and go with the generations; how much is guessed in all does not depend on that.
-            let Some((_, volleys)) = self.guesses.as_mut().filter(|(_, volleys)| *volleys < MOST_VOLLEYS)
-            else {
-                return;
-            };
-            *volleys += 1;
-            self.todo.push_back(Todo::Say(Happened::MayVolley(at)));
-        }
-        agent.hear(now, told.hint);
-    }
-
-    /// The other side is to be told something.
-    fn tell(&mut self, now: Instant, hint: Hint) {
-        self.hints_said += 1;
-        let told = Told {
-            name: self.setup.name.clone(),
-            to: self.setup.peer.clone(),
-            generation: self.generation,
-            number: self.hints_said,
-            hint,
-        };
-        for after in COPIES {
-            if self.hints.len() < MAX_HINTS {
-                self.hints.push((now + after, told.clone()));
-            }
-        }
-    }
-
     fn happened(&mut self, now: Instant, event: &Event) {
         match *event {
             Event::Selected(selected) => {
@@ -532,91 +479,4 @@ fn said(selected: &Selected) -> Happened {
         bradawl::punch::Strategy::Relay => Strategy::Relay,
     };
     Happened::Selected { local: selected.path.local, remote: selected.path.remote, strategy }
-}
-
-impl Machine for Peer {
-    type Event = Happened;
-
-    fn handle_input(&mut self, now: Instant, path: Path, meta: Meta, bytes: &[u8]) -> Verdict {
-        match Said::read(bytes, &self.setup.secret) {
-            Some(Said::Introduction(said)) if said.verb == Verb::Meet && self.began.is_some() => {
-                self.meet(now, said);
-                return Verdict::Consumed;
-            }
-            Some(Said::Told(told)) => {
-                self.hear(now, &told);
-                return Verdict::Consumed;
-            }
-            Some(Said::Introduction(_)) => return Verdict::Consumed,
-            None => {}
-        }
-        let (verdict, own) = self.gathering.handle_input(now, path, meta, bytes);
-        if verdict != Verdict::Unclaimed {
-            // It may ask whether packets to itself come back.
-            let say = |to| Todo::Say(Happened::MaySend { to, why: Warrant::Own });
-            self.todo.extend(own.map(say));
-            return verdict;
-        }
-        // Who has not begun yet does not know its peer's checks from anybody's.
-        let Some(agent) = &mut self.agent else { return Verdict::Unclaimed };
-        let verdict = agent.handle_input(now, path, meta, bytes);
-        if verdict != Verdict::Unclaimed {
-            self.tally.heard(now, path);
-        }
-        verdict
-    }
-
-    fn handle_host(&mut self, now: Instant, input: HostInput<'_>) {
-        match input {
-            HostInput::Interfaces(interfaces) if !self.gathering.is_on(interfaces) => {
-                self.regenerate(now);
-                self.gathering.reopen(interfaces);
-            }
-            HostInput::ClockJumped(_) => self.regenerate(now),
-            HostInput::Bound { id, .. } if id >= FIRST_OF_AGENT => {
-                if let Some(agent) = &mut self.agent {
-                    agent.handle_host(now, input);
-                }
-            }
-            HostInput::Bound { .. } => self.gathering.handle_host(now, input),
-            input => {
-                self.gathering.handle_host(now, input);
-                if let Some(agent) = &mut self.agent {
-                    agent.handle_host(now, input);
-                }
-            }
-        }
-    }
-
-    fn poll_output(&mut self, now: Instant, buf: &mut [u8]) -> Output<Happened> {
-        loop {
-            if let Some(output) = self.due(now, buf) {
-                return output;
-            }
-            let mut wakes = vec![self.deadline(), self.join_at, self.talk_at];
-            match self.gathering.poll_output(now, buf) {
-                Ok(output) => return output,
-                Err(wake) => wakes.push(wake),
-            }
-            // What it has just learned may change what is due.
-            if self.join_at.is_none() && self.began.is_some() && self.gathering.is_known() {
-                continue;
-            }
-            match self.poll_agent(now, buf) {
-                Ok(output) => return output,
-                Err(wake) => wakes.push(wake),
-            }
-            if !self.todo.is_empty() || self.began.is_none() && self.gathering.has_socket() {
-                continue;
-            }
-            if self.agent.is_none() && self.met.is_some() && !self.has_failed {
-                wakes.push(self.setup.begin);
-            }
-            wakes.extend(self.hints.iter().map(|(at, _)| Some(*at)));
-            if wakes.iter().flatten().any(|wake| *wake <= now) {
-                continue;
-            }
-            return Output::Idle(wakes.into_iter().flatten().min());
-        }
-    }
 }
