@@ -174,12 +174,15 @@ impl Agent {
         let tactics = &mut self.tactics;
         (tactics.brackets, tactics.openers, tactics.volley) = (None, None, None);
         (tactics.probes, tactics.priming_until) = (None, None);
-        for (_, errand) in tactics.errands.drain(..) {
-            // A socket whose packets die on the way is not left like that.
-            if let Errand::Limit { id, hops: 0 } = errand {
-                tactics.extras.requests.push_back(HostRequest::Limit { id, hops: 0 });
-            }
+        let mut limits = tactics.errands.drain(..).filter_map(|(_, errand)| match errand {
+            Errand::Limit { id, hops } => Some((id, hops)),
+            _ => None,
+        });
+        // A socket whose packets die on the way is not left like that; what has not begun needs no end.
+        if let Some((id, 0)) = limits.next() {
+            tactics.extras.requests.push_back(HostRequest::Limit { id, hops: 0 });
         }
+        drop(limits);
         tactics.asked.clear();
         self.set_tactics_timer(now);
     }
