@@ -42,7 +42,7 @@ impl Agent {
     }
 
     /// Checks a pair that works from `at` until that was answered, once in `gap` at most.
-    fn confirm(&mut self, at: Instant, slot: Slot, gap: Duration) {
+    pub(super) fn confirm(&mut self, at: Instant, slot: Slot, gap: Duration) {
         let Some(pair) = self.pairs.pair_mut(slot) else { return };
         pair.is_confirming = true;
         pair.begin(at, Rhythm::Open);

@@ -93,19 +93,33 @@ impl Agent {
             self.answer(path, asked.id, Reply::RoleConflict, false);
             return Verdict::Consumed;
         }
-        // Who has lost the path alone has to hear again which one it is.
-        let chosen = self.pairs.at(path).and_then(|slot| self.pairs.pair(slot));
-        let nomination = chosen.filter(|_| self.role == Role::Controlling).map_or(0, |pair| pair.nomination);
+        if self.remote.is_some() {
+            self.heard(now, path, &asked);
+        }
+        // After what it leads to: if that is a choice, the answer tells it.
+        let nomination = self.tell_choice(now, path);
         let proof = asked.proof.map(|_| Proof { nomination, token: self.token(path) });
         self.answer(path, asked.id, Reply::Success { mapped: path.remote, proof }, false);
-        if self.remote.is_none() {
-            if self.early.len() < MAX_EARLY {
-                self.early.push(Early { path, sender: sender.into(), asked });
-            }
-            return Verdict::Consumed;
+        if self.remote.is_none() && self.early.len() < MAX_EARLY {
+            self.early.push(Early { path, sender: sender.into(), asked });
         }
-        self.heard(now, path, &asked);
         Verdict::Consumed
+    }
+
+    /// The number of our choice, for an answer on this path: who has lost the path alone has to hear again
+    /// which one it is. A check that was to tell it waits for as long as what this answer leads to takes.
+    fn tell_choice(&mut self, now: Instant, path: Path) -> u32 {
+        if self.role == Role::Controlled {
+            return 0;
+        }
+        let (gap, is_kin) = (schedule::gap(now.since(self.began)), self.is_kin());
+        let Some(slot) = self.pairs.at(path) else { return 0 };
+        let Some(pair) = self.pairs.pair(slot) else { return 0 };
+        let nomination = pair.nomination;
+        if is_kin && nomination > 0 && pair.is_confirming && pair.step() == 0 {
+            self.confirm(now + gap, slot, gap);
+        }
+        nomination
     }
 
     /// The other side may not know yet that we have restarted: its checks keep the old path alive.

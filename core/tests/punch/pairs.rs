@@ -1,8 +1,11 @@
 //! How soon two agents have a path, and how many packets that takes.
 
-use bradawl::punch::Party;
+use bradawl::punch::{Party, Role};
+use bradawl::wire::stun::attr::Proof;
+use bradawl::wire::stun::{Class, Message};
 
-use crate::kit::{Front, World, ms, pair};
+use crate::kit::{Front, World, address, ms, pair};
+use crate::solo::{Check, Solo, THEIRS};
 
 const FRONTS: [Front; 4] = [Front::Open, Front::Address, Front::Port, Front::Symmetric];
 
@@ -52,4 +55,58 @@ fn foreign_agents_find_each_other_too() {
         let paths = [0, 1].map(|side| world.sides[side].selected().expect("a path").1.path);
         assert!(paths[0].remote.port() != 0 && times[0] <= 320 && times[1] <= 320, "{times:?}");
     }
+}
+
+/// What both have sent before both have a path.
+fn sent_until_both(world: &World) -> usize {
+    let both = world.sides.each_ref().map(|side| side.first_selected().expect("a path")).into_iter().max();
+    world.sides.iter().flat_map(|side| &side.sent).filter(|(at, ..)| Some(*at) < both).count()
+}
+
+#[test]
+fn without_loss_both_have_a_path_after_sixteen_packets_at_most() {
+    for delay in [10, 50, 150] {
+        for (a, b) in FRONTS.iter().flat_map(|a| FRONTS.iter().map(move |b| (*a, *b))) {
+            if matches!((a, b), (Front::Symmetric, Front::Port | Front::Symmetric))
+                || (a, b) == (Front::Port, Front::Symmetric)
+            {
+                continue;
+            }
+            let mut world = pair([a, b], Party::Kin, 1);
+            world.delay = ms(delay);
+            world.run_for(ms(2_000));
+            let packets = sent_until_both(&world);
+            assert!(packets <= 16, "{a:?} × {b:?}, {delay} ms: {packets} packets");
+        }
+    }
+}
+
+/// The number of the choice in the newest packet of a class, and how many of them were sent.
+fn told(solo: &Solo, class: Class) -> (u32, u64, usize) {
+    let messages = solo.sent.iter().map(|(_, _, bytes)| Message::parse(bytes).expect("a message"));
+    let of_class: Vec<_> = messages.filter(|message| message.class() == class).collect();
+    let newest = of_class.last().expect("one of them").find::<Proof>().expect("well formed");
+    let Proof { nomination, token } = newest.expect("it is one of our own");
+    (nomination, token, of_class.len())
+}
+
+#[test]
+fn a_choice_is_told_by_the_answer_that_is_due_anyway_and_by_a_check_only_later() {
+    let mut solo = Solo::begun(Role::Controlling, Party::Kin);
+    solo.run_for(ms(300));
+    let ask = |solo: &mut Solo, id, token| {
+        let check = Check { proof: Some(Proof { nomination: 0, token }), ..Check::default() };
+        let bytes = check.write(&solo.ours, &solo.theirs, id, |writer| writer);
+        let _ = solo.input(address(THEIRS), &bytes);
+    };
+    ask(&mut solo, 1, 0);
+    let (nomination, token, _) = told(&solo, Class::Success);
+    assert_eq!(nomination, 0, "there is nothing to choose yet");
+    let checks = told(&solo, Class::Request).2;
+    ask(&mut solo, 2, token);
+    assert!(solo.selected().is_some());
+    assert_eq!(told(&solo, Class::Success), (1, token, 2));
+    assert_eq!(told(&solo, Class::Request).2, checks, "no check beside the answer");
+    solo.run_for(ms(200));
+    assert_eq!(told(&solo, Class::Request), (1, 0, checks + 1), "the answer may be lost");
 }
