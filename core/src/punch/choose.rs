@@ -113,8 +113,6 @@ impl Agent {
             let gap = pair.round_trip.map_or(Duration::ZERO, schedule::gap);
             self.confirm(now, best, gap);
             self.select(now, best);
-            let used = self.selected.map(|selected| selected.path.local);
-            self.settle_tactics(now, used);
         } else if self.selected_slot.is_none() {
             self.select(now, best);
             self.nominate(now, best);
@@ -150,9 +148,21 @@ impl Agent {
         }
         if !is_provisional {
             // Until the other side has chosen, it may choose any socket that we have opened.
-            let used = self.selected.map(|selected| selected.path.local);
-            self.settle_tactics(now, used);
+            self.settle(now);
         }
+    }
+
+    /// One of our own has answered to what we have chosen: until then it may use any socket that we have
+    /// opened.
+    pub(super) fn confirmed(&mut self, now: Instant, slot: Slot) {
+        if self.is_kin() && self.role == Role::Controlling && self.selected_slot == Some(slot) {
+            self.settle(now);
+        }
+    }
+
+    /// Both sides know which path it is.
+    fn settle(&mut self, now: Instant) {
+        self.settle_tactics(now, self.selected.map(|selected| selected.path.local));
     }
 
     fn best(&self, is_fit: impl Fn(&Pair) -> bool) -> Option<Slot> {
@@ -164,11 +174,13 @@ impl Agent {
 
     fn select(&mut self, now: Instant, slot: Slot) {
         let Some(pair) = self.pairs.pair(slot) else { return };
-        let seen =
-            self.bases.iter().find(|base| base.local == pair.path.local).and_then(|base| base.seen.first());
+        // A socket that a strategy has opened is not among them: nobody was told how it looks.
+        let base = self.bases.iter().find(|base| base.local == pair.path.local);
+        let local =
+            base.map_or(Kind::PeerReflexive, |base| base.seen.first().map_or(Kind::Host, |(_, kind)| *kind));
         let selected = Selected {
             path: pair.path,
-            local: seen.map_or(Kind::Host, |(_, kind)| *kind),
+            local,
             remote: pair.remote.kind,
             strategy: pair.strategy,
             round_trip: pair.round_trip,

@@ -299,11 +299,13 @@ impl Agent {
                     pair.nomination = pair.nomination.max(proof.nomination);
                     self.nomination = self.nomination.max(proof.nomination);
                 }
-                if sent.is_confirming && (is_kin || pair.step() >= FOREIGN_NOMINATIONS) {
-                    pair.is_confirming = false;
-                }
+                let is_confirmed = sent.is_confirming && (is_kin || pair.step() >= FOREIGN_NOMINATIONS);
+                pair.is_confirming &= !is_confirmed;
                 self.note_mapped(path.local, mapped);
                 self.prove(now, slot, Some(now.since(sent.at)));
+                if is_confirmed {
+                    self.confirmed(now, slot);
+                }
                 self.keep_proven(now, slot);
                 self.thaw(now, slot);
                 self.choose(now);

@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use bradawl::machine::Transport;
 use bradawl::machine::{Machine as _, Meta, Path, Verdict};
 use bradawl::punch::{
-    Candidate, Config, Event, Kind, MAX_CANDIDATES, MAX_EXTRA, MAX_PAIRS, Nat, Observers, Party, Refused,
-    Remote, Role, TcpKind,
+    Candidate, Config, Event, Kind, MAX_CANDIDATES, MAX_EXTRA, MAX_PAIRS, Nat, Party, Refused, Remote, Role,
+    TcpKind,
 };
 use bradawl::time::Duration;
 use bradawl::wire::stun::attr::{self, Proof, UnknownAttributes};
@@ -342,29 +342,9 @@ fn strategies_send_datagrams_from_datagram_sockets() {
 
 // --- what a peer that has the password can do -----------------------------------------------------------
 
-/// A controlling agent behind a NAT that counts has opened a socket for a bracket: which one.
-fn with_a_bracket() -> (Solo, SocketAddr) {
-    use bradawl::discovery::{Allocation, Dependence};
-    let dependence = Some(Dependence::AddressAndPort);
-    let allocation = Some(Allocation::Sequential { step: 1 });
-    let nat = Nat { mapping: dependence, filtering: dependence, allocation, ..Nat::default() };
-    let observers = Observers {
-        endpoints: vec![address("192.0.2.53:3478"), address("192.0.2.54:3478")],
-        username: "a session".into(),
-        key: Key::short_term("of the mediator"),
-    };
-    let mut solo =
-        Solo::new(Config { nat, observers: Some(observers), ..Config::default() }, Role::Controlling);
-    solo.begin(Party::Kin);
-    solo.agent.seen_at(solo.now, address(THEIRS));
-    solo.add_remote(&Candidate::server_reflexive(address(THEIRS), address("10.0.0.1:5000"), 1));
-    let (_, socket) = *solo.open.first().expect("a socket of a bracket");
-    (solo, socket)
-}
-
 #[test]
 fn a_peer_that_is_everywhere_does_not_fill_our_memory() {
-    let (mut solo, socket) = with_a_bracket();
+    let (mut solo, socket) = Solo::with_a_bracket();
     let from = |port| SocketAddr::new(address(ELSEWHERE).ip(), port);
     let asks = |solo: &mut Solo, local, port: u16| {
         let check = Check { proof: Some(Proof::default()), ..Check::default() };
@@ -389,7 +369,7 @@ fn a_peer_that_is_everywhere_does_not_fill_our_memory() {
 
 #[test]
 fn a_restart_keeps_the_socket_of_the_path_in_use() {
-    let (mut solo, socket) = with_a_bracket();
+    let (mut solo, socket) = Solo::with_a_bracket();
     let sent =
         solo.sent.iter().rev().find(|(_, path, bytes)| {
             path.local == socket && path.remote == address(THEIRS) && is_request(bytes)

@@ -2,8 +2,11 @@
 
 use std::net::SocketAddr;
 
+use bradawl::discovery::{Allocation, Dependence};
 use bradawl::machine::{HostInput, HostRequest, MIN_BUFFER, Machine as _, Meta, Output, Path, Verdict};
-use bradawl::punch::{Agent, Candidate, Config, Credentials, Event, Nat, Party, Remote, Role, Selected};
+use bradawl::punch::{
+    Agent, Candidate, Config, Credentials, Event, Nat, Observers, Party, Remote, Role, Selected,
+};
 use bradawl::rng::Rng;
 use bradawl::time::{Duration, Instant};
 use bradawl::wire::stun::attr::{
@@ -59,6 +62,25 @@ impl Solo {
         solo.begin(party);
         solo.add_remote(&Candidate::host(address(THEIRS), 65_535));
         solo
+    }
+
+    /// In control, behind a NAT that counts: it has opened a socket for a bracket; which one.
+    pub(crate) fn with_a_bracket() -> (Self, SocketAddr) {
+        let dependence = Some(Dependence::AddressAndPort);
+        let allocation = Some(Allocation::Sequential { step: 1 });
+        let nat = Nat { mapping: dependence, filtering: dependence, allocation, ..Nat::default() };
+        let observers = Observers {
+            endpoints: vec![address("192.0.2.53:3478"), address("192.0.2.54:3478")],
+            username: "a session".into(),
+            key: Key::short_term("of the mediator"),
+        };
+        let config = Config { nat, observers: Some(observers), ..Config::default() };
+        let mut solo = Self::new(config, Role::Controlling);
+        solo.begin(Party::Kin);
+        solo.agent.seen_at(solo.now, address(THEIRS));
+        solo.add_remote(&Candidate::server_reflexive(address(THEIRS), address("10.0.0.1:5000"), 1));
+        let (_, socket) = *solo.open.first().expect("a socket of a bracket");
+        (solo, socket)
     }
 
     pub(crate) fn begin(&mut self, party: Party) {

@@ -11,6 +11,7 @@ use bradawl::wire::stun::{Class, Key, Message, Method, Writer};
 use std::net::SocketAddr;
 
 use crate::kit::{address, at};
+use crate::solo::{Sent, Solo, is_request};
 
 const OURS: &str = "192.168.1.2:5000";
 const THEIRS: &str = "203.0.113.1:6000";
@@ -251,4 +252,23 @@ fn an_aim_from_nowhere_is_not_fired_at() {
     assert_eq!(agent.counters().refused, 3);
     let did = drain(&mut agent, 1, &mut bound);
     assert!(did.iter().all(|did| !matches!(did, Did::Tell(_))), "{did:?}");
+}
+
+/// The other side may send by another path that works until it has heard of the choice.
+#[test]
+fn the_sockets_of_a_strategy_stay_open_until_the_other_side_knows_the_choice() {
+    let (mut solo, socket) = Solo::with_a_bracket();
+    let is_open = |solo: &Solo| solo.open.iter().any(|(_, open)| *open == socket);
+    let plain = |sent: &&Sent| sent.1 == Path::udp(address(OURS), address(THEIRS)) && is_request(&sent.2);
+    let answer_newest = |solo: &mut Solo| {
+        let check = solo.sent.iter().rfind(plain).expect("a check").2.clone();
+        let id = Message::parse(&check).expect("a message").transaction_id();
+        let answer = solo.answer(id, Some(&solo.key_of_theirs()));
+        let _ = solo.input(address(THEIRS), &answer);
+    };
+    answer_newest(&mut solo);
+    assert_eq!(solo.selected().expect("a path").path.local, address(OURS));
+    assert!(is_open(&solo), "it may have got a check from there");
+    answer_newest(&mut solo);
+    assert!(!is_open(&solo), "it has heard the choice");
 }
