@@ -121,6 +121,8 @@ impl World {
         let (now, side) = (self.now, &mut self.sides[index]);
         side.theirs = Some(Key::short_term(remote.credentials.pwd()));
         side.forget_attempt();
+        // Who has failed begins again when it is told to.
+        side.has_failed = false;
         side.agent.begin(now, remote);
         // The mediator sees it where its NAT has put it.
         if let Some(seen) = offers.iter().max_by_key(|offer| offer.kind == Kind::ServerReflexive) {
