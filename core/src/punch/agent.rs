@@ -50,6 +50,8 @@ pub struct Agent {
     pub(super) previous: Option<Credentials>,
     pub(super) role: Role,
     pub(super) tie_breaker: u64,
+    /// Two tie-breakers that differ were compared here, ours is still the same, and nobody has said otherwise.
+    pub(super) are_roles_settled: bool,
     pub(super) remote: Option<Remote>,
     /// Where the mediator has seen the other side.
     pub(super) seen_at: Option<SocketAddr>,
@@ -141,6 +143,7 @@ impl Agent {
             previous: None,
             role,
             tie_breaker: rng.u64(),
+            are_roles_settled: false,
             remote: None,
             seen_at: None,
             last_guesses: None,
@@ -352,7 +355,7 @@ impl Agent {
         self.nomination = 0;
         self.last_guesses = None;
         self.stop_tactics(now, self.selected.map(|selected| selected.path.local));
-        self.tie_breaker = self.rng.u64();
+        (self.tie_breaker, self.are_roles_settled) = (self.rng.u64(), false);
         self.phase = Phase::Waiting;
         if self.selected.is_some() {
             // Nobody asks for consent on the old path, so it is not used for longer than consent lasts.

@@ -113,9 +113,15 @@ impl Agent {
             let gap = pair.round_trip.map_or(Duration::ZERO, schedule::gap);
             self.confirm(now, best, gap);
             self.select(now, best);
-        } else if self.selected_slot.is_none() {
+            return;
+        }
+        if self.selected_slot.is_none() {
             self.select(now, best);
-            self.nominate(now, best);
+        }
+        // One that was selected before a change of roles has yet to be nominated in this one.
+        let is_open = |slot: &Slot| self.pairs.pair(*slot).is_some_and(|pair| !pair.is_nominated);
+        if let Some(used) = self.selected_slot.filter(is_open) {
+            self.nominate(now, used);
         }
     }
 

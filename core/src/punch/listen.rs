@@ -91,6 +91,9 @@ impl Agent {
         let is_settled = is_repeated && asked.role.is_some_and(|(theirs, _)| theirs == self.role);
         if is_settled || !self.settle_roles(&asked) {
             self.answer(path, asked.id, Reply::RoleConflict, false);
+            if !is_repeated {
+                self.insist(now, path, &asked);
+            }
             return Verdict::Consumed;
         }
         if self.remote.is_some() {
@@ -149,12 +152,26 @@ impl Agent {
         let Some((theirs, number)) = asked.role.filter(|(theirs, _)| *theirs == self.role) else {
             return true;
         };
+        self.are_roles_settled = self.tie_breaker != number;
         let we_stay_in_control = self.tie_breaker >= number;
         if we_stay_in_control == (theirs == Role::Controlling) {
             return false;
         }
         self.switch_role();
         true
+    }
+
+    /// A foreign agent has to give in. rtc-ice reads no 487: it does so only when it gets a check with our number,
+    /// also at an address that nobody has named, and when a pair that works would get none any more.
+    fn insist(&mut self, now: Instant, path: Path, asked: &Asked) {
+        if self.remote.is_none() || self.is_kin() {
+            return;
+        }
+        self.heard(now, path, asked);
+        let Some(slot) = self.pairs.at(path) else { return };
+        if self.pairs.pair(slot).is_some_and(|pair| pair.works && !pair.is_confirming) {
+            self.confirm(now, slot, schedule::gap(now.since(self.began)));
+        }
     }
 
     fn switch_role(&mut self) {
@@ -268,13 +285,24 @@ impl Agent {
         let id = message.transaction_id();
         let is_probe = self.tactics.is_answer(path, id);
         // Looked at before it is taken: a forged answer must not use up the real one.
-        if !is_probe && !pair.is_under_way(id) {
+        if !is_probe && pair.under_way(id).is_none() {
             return Verdict::Unclaimed;
         }
         let Some(answer) = Answer::read(message, &remote.credentials) else {
             self.counters.unproven += 1;
             return Verdict::Consumed;
         };
+        // rtc-ice says that to whatever conflicts, even if it is the one that gives in, and goes on to answer as
+        // if nothing had been: who believes it has the conflict again. `is` compares the other way round if both
+        // are controlled: who says it a second time has not given in.
+        if answer == Answer::Error(ErrorCode::ROLE_CONFLICT) && !is_kin {
+            let is_current = pair.under_way(id).is_some_and(|sent| sent.role == self.role);
+            if self.are_roles_settled || !is_current {
+                self.are_roles_settled &= !is_current;
+                self.counters.stray += 1;
+                return Verdict::Consumed;
+            }
+        }
         let Some(sent) = pair.answered(id) else {
             if let (true, Answer::Success { proof, .. }) = (is_probe, answer) {
                 pair.token = proof.map_or(pair.token, |proof| proof.token);
@@ -289,8 +317,10 @@ impl Agent {
             // One that is about an older role of ours is settled already.
             Answer::Error(ErrorCode::ROLE_CONFLICT) if sent.role == self.role => {
                 self.switch_role();
-                self.tie_breaker = self.rng.u64();
+                (self.tie_breaker, self.are_roles_settled) = (self.rng.u64(), false);
                 self.check_at(slot, now);
+                // What was found before may be ours to nominate now.
+                self.choose(now);
             }
             Answer::Error(_) => self.counters.stray += 1,
             Answer::Success { mapped, proof } => {

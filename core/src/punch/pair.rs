@@ -154,9 +154,9 @@ impl Pair {
         slot.take()
     }
 
-    /// Whether a check with this id may still be answered.
-    pub(super) fn is_under_way(&self, id: TransactionId) -> bool {
-        self.under_way.iter().flatten().any(|sent| sent.id == id)
+    /// The check with this id, if it may still be answered.
+    pub(super) fn under_way(&self, id: TransactionId) -> Option<&Sent> {
+        self.under_way.iter().flatten().find(|sent| sent.id == id)
     }
 
     /// How many checks have left in this rhythm.
