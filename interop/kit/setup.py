@@ -1,6 +1,7 @@
 """What has to be there before the first case: tools from apt, our binaries, the rights."""
 
 import importlib.util
+import json
 import os
 import pathlib
 import shutil
@@ -32,7 +33,7 @@ FILES = {
 }
 
 # What sudo is not to forget.
-KEPT = ("BRADAWL_BIN_DIR", "BRADAWL_ICE_PEER", "CARGO_TARGET_DIR")
+KEPT = ("BRADAWL_BIN_DIR", "BRADAWL_ICE_PEER", "BRADAWL_ICE_BENCH", "CARGO_TARGET_DIR")
 
 
 def note(text):
@@ -93,6 +94,22 @@ def build():
         sys.exit("interop: the binaries do not build")
     target = os.environ.get("CARGO_TARGET_DIR", "target")
     os.environ["BRADAWL_BIN_DIR"] = str(ROOT / target / "release")
+
+
+def build_bench():
+    """Builds the bench of ICE agents unless BRADAWL_ICE_BENCH says where it is; left empty if that fails.
+
+    By whoever called us: root may have no cargo, and is not to leave files of its own.
+    """
+    if "BRADAWL_ICE_BENCH" in os.environ or not shutil.which("cargo"):
+        return
+    command = ["cargo", "bench", "--locked", "--quiet", "-p", "bradawl-benches", "--bench", "ice", "--no-run"]
+    command.append("--message-format=json")
+    done = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, check=False)
+    said = [json.loads(line) for line in done.stdout.splitlines()]
+    # The binaries of the package are built beside it.
+    built = [one["executable"] for one in said if one.get("target", {}).get("kind") == ["bench"]]
+    os.environ["BRADAWL_ICE_BENCH"] = "" if done.returncode else next(filter(None, built), "")
 
 
 def become_root():
