@@ -121,7 +121,6 @@ impl Log {
                     Warrant::Candidate => 1,
                     Warrant::PeerReflexive => 2,
                     Warrant::Answer => 3,
-                    Warrant::Own => 4,
                 };
                 self.hasher.write(&[6, 0, why]);
                 self.digest_address(*to);

@@ -166,8 +166,6 @@ pub enum Warrant {
     PeerReflexive,
     /// It is answering a request from there.
     Answer,
-    /// It is its own, as a server sees it.
-    Own,
 }
 
 /// How a path was won.

@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use bradawl::machine::{Head, HostInput, HostRequest, Machine, Meta, Output, Path, SocketId, Verdict};
 use bradawl::time::{Duration, Instant};
-use bradawl_sim::check::{BURST, Invariant, PER_SECOND};
+use bradawl_sim::check::{BURST, Invariant, PER_ADDRESS, PER_SECOND};
 use bradawl_sim::firewall::Firewall;
 use bradawl_sim::link::Quality;
 use bradawl_sim::nat::{Allocation, Behaviour, Dependence};
@@ -141,6 +141,28 @@ fn lost_a_lost_peer_is_left_alone_after_half_a_minute() {
     // It was introduced again; and a server is not lost with a peer.
     assert_eq!(candidate().may_send(secs(50), Warrant::Candidate).sends(secs(50)).broken(), []);
     assert_eq!(lost(Warrant::Server).sends(secs(50)).broken(), []);
+}
+
+#[test]
+fn budget_who_has_two_addresses_may_send_more_at_once() {
+    let burst = usize::try_from(BURST + PER_ADDRESS).expect("it fits");
+    for (count, expected) in [(burst, vec![]), (burst + 1, vec![Invariant::Budget])] {
+        let mut world = World::new(1);
+        let other = actor(&mut world, "other", World::INTERNET);
+        let addresses = ["192.0.2.1", "192.0.2.2"].map(|ip| ip.parse::<IpAddr>().expect("an address"));
+        let listen = &[5_000];
+        let setup = HostSetup { addresses: &addresses, listen, ..HostSetup::new("host", &[World::INTERNET]) };
+        let host = world.add_host(setup, |_| Actor::new()).expect("a host that can be");
+        world.run_for(Duration::ZERO);
+        let path = Path::udp(world.address(host, 5_000), world.address(other, 5_000));
+        let may = Happened::MaySend { to: path.remote, why: Warrant::Server };
+        support::act(&mut world, host, Act::Say(may));
+        for _ in 0..count {
+            send(&mut world, host, path, b"here");
+        }
+        world.run_for(Duration::ZERO);
+        assert_eq!(broken(world), expected);
+    }
 }
 
 #[test]

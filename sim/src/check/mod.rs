@@ -4,7 +4,9 @@
 //! each NAT did with it. It has a model of its own of what NATs promise (`shadow.rs`), and never looks
 //! into theirs.
 
+mod answers;
 mod judge;
+mod named;
 mod probes;
 mod shadow;
 
@@ -15,7 +17,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use bradawl::machine::Path;
 use bradawl::time::{Duration, Instant};
 
+use answers::{Answers, Checks};
 pub use judge::{Outcome, PairOutcome};
+use named::Named;
+pub use named::{MOST_NAMED, MOST_TO_NAMED, PASS};
 use probes::Probes;
 pub use probes::{MOST_PROBES, MOST_VOLLEYS, PROBES_A_SECOND, PROBES_AT_ONCE, SESSION, VOLLEY};
 use shadow::Shadow;
@@ -93,6 +98,8 @@ const MAX_VIOLATIONS: usize = 16;
 
 /// What a program may send: this many packets at once …
 pub const BURST: u64 = 2_000;
+/// … so many more for each of its addresses but the first, from which it asks and tries like from that …
+pub const PER_ADDRESS: u64 = 500;
 /// … and so many a second for ever.
 pub const PER_SECOND: u64 = 60;
 
@@ -118,6 +125,7 @@ pub(crate) struct Checker {
     keepable: BTreeMap<Place, bool>,
     /// Who got what was sent last on a path: the receiver, and the path as it looks from there.
     delivered: BTreeMap<(HostId, SocketAddr, SocketAddr), (HostId, SocketAddr, SocketAddr)>,
+    checks: Checks,
     last_fault: Instant,
     violations: Vec<Violation>,
 }
@@ -130,6 +138,10 @@ struct Facts {
     warrants: BTreeMap<SocketAddr, (Instant, Warrant)>,
     /// Where it may try ports that nobody named, and what it has tried.
     probes: BTreeMap<IpAddr, Probes>,
+    /// Who was named to it by answers to what it has asked.
+    named: Named,
+    /// Which checks it has got and may answer.
+    answers: Answers,
     /// Who has sent to it, where that is a warrant.
     heard: BTreeSet<SocketAddr>,
     /// Its path, since when, and how it was won.
@@ -141,6 +153,8 @@ struct Facts {
     failed: Option<(&'static str, Instant)>,
     /// The gateways between it and the internet.
     gateways: Vec<Place>,
+    /// What it may send at once.
+    burst: u64,
     is_closed: bool,
     sent: u64,
     /// Packets sent until it had its first path.
@@ -169,10 +183,11 @@ impl Checker {
         self.keepable.insert(place, is_keepable);
     }
 
-    /// A host, and the gateways between it and the internet.
-    pub(crate) fn add_host(&mut self, name: &str, policy: Policy, gateways: Vec<Place>) {
+    /// A host with so many addresses, and the gateways between it and the internet.
+    pub(crate) fn add_host(&mut self, name: &str, policy: Policy, addresses: usize, gateways: Vec<Place>) {
         self.names.push(name.to_owned());
-        self.hosts.push(Facts { gateways, ..Facts::new(policy) });
+        let burst = BURST + PER_ADDRESS * addresses.saturating_sub(1) as u64;
+        self.hosts.push(Facts { gateways, burst, ..Facts::new(policy) });
     }
 
     /// A host's program begins.
@@ -210,14 +225,16 @@ impl Checker {
         }
     }
 
-    /// A program sends a datagram.
-    pub(crate) fn sends(&mut self, now: Instant, host: HostId, path: Path) {
+    /// A program sends a datagram, or something in a stream.
+    pub(crate) fn sends(&mut self, now: Instant, host: HostId, path: Path, bytes: &[u8]) {
         let facts = &mut self.hosts[host.0 as usize];
         facts.sent += 1;
         facts.until_selected += u64::from(facts.first.is_none());
-        let allowed = BURST + PER_SECOND * now.since(facts.started).as_secs();
+        let allowed = facts.burst + PER_SECOND * now.since(facts.started).as_secs();
         let (is_over, is_closed) = (facts.sent == allowed + 1, facts.is_closed);
-        let warrant = facts.warrant(now, path.remote);
+        let warrant = if facts.answers.take(path, bytes) { Ok(()) } else { facts.warrant(now, path) };
+        facts.named.asks(bytes);
+        self.checks.sent(bytes);
         if is_over && facts.policy == Policy::Warranted {
             self.violate(now, Invariant::Budget, format!("{} has sent {allowed} packets", self.name(host)));
         }
@@ -235,8 +252,8 @@ impl Checker {
                     format!("{} sends on {path}, lost at {since:?}", self.name(host)),
                 );
             }
-            Err(Unwarranted::TooFast) => {
-                let detail = format!("{} guesses on {path} beyond its budget", self.name(host));
+            Err(Unwarranted::TooMuch) => {
+                let detail = format!("{} sends on {path} beyond its budget", self.name(host));
                 self.violate(now, Invariant::Budget, detail);
             }
             Ok(()) | Err(Unwarranted::Lost(_)) => {}
@@ -244,8 +261,18 @@ impl Checker {
     }
 
     /// A program has got a datagram.
-    pub(crate) fn delivered(&mut self, to: HostId, path: Path, origin: Option<(HostId, Path)>) {
+    pub(crate) fn delivered(
+        &mut self,
+        now: Instant,
+        to: HostId,
+        path: Path,
+        (origin, bytes): (Option<(HostId, Path)>, &[u8]),
+    ) {
         let facts = &mut self.hosts[to.0 as usize];
+        facts.named.hears(now, path.local.ip(), path.remote, bytes);
+        if let Some(check) = self.checks.recognize(bytes) {
+            facts.answers.allow(path, check);
+        }
         if facts.policy == Policy::Answers || facts.probes.contains_key(&path.remote.ip()) {
             facts.heard.insert(path.remote);
         }
@@ -338,8 +365,8 @@ impl Checker {
     /// A host was switched off, or got other addresses: what it knew and had is gone.
     pub(crate) fn restarted(&mut self, now: Instant, host: HostId) {
         let facts = &mut self.hosts[host.0 as usize];
-        let gateways = core::mem::take(&mut facts.gateways);
-        *facts = Facts { started: now, gateways, ..Facts::new(facts.policy) };
+        let (gateways, burst) = (core::mem::take(&mut facts.gateways), facts.burst);
+        *facts = Facts { started: now, gateways, burst, ..Facts::new(facts.policy) };
     }
 
     pub(crate) const fn last_fault(&self) -> Instant {
@@ -385,8 +412,8 @@ enum Unwarranted {
     Never,
     /// No longer, since then.
     Lost(Instant),
-    /// It has tried too many ports at that address, or too fast.
-    TooFast,
+    /// It has tried too many ports at that address, or too fast, or sends too much to whom an answer named.
+    TooMuch,
 }
 
 impl Facts {
@@ -395,12 +422,15 @@ impl Facts {
             policy,
             warrants: BTreeMap::new(),
             probes: BTreeMap::new(),
+            named: Named::default(),
+            answers: Answers::default(),
             heard: BTreeSet::new(),
             selected: None,
             first: None,
             lost: None,
             failed: None,
             gateways: Vec::new(),
+            burst: BURST,
             is_closed: false,
             sent: 0,
             until_selected: 0,
@@ -409,24 +439,29 @@ impl Facts {
         }
     }
 
-    fn warrant(&mut self, now: Instant, to: SocketAddr) -> Result<(), Unwarranted> {
+    fn warrant(&mut self, now: Instant, path: Path) -> Result<(), Unwarranted> {
+        let to = path.remote;
         match self.policy {
             Policy::Anybody => return Ok(()),
             Policy::Answers if self.heard.contains(&to) => return Ok(()),
             Policy::Answers | Policy::Warranted => {}
         }
         let Some(&(granted, why)) = self.warrants.get(&to) else {
-            let probes = self.probes.get_mut(&to.ip()).ok_or(Unwarranted::Never)?;
             // An answer to who is guessed at and has found the way by itself is no guess.
             if self.heard.contains(&to) {
                 return Ok(());
             }
-            return if probes.take(now, to.port()) { Ok(()) } else { Err(Unwarranted::TooFast) };
+            let named = self.named.take(now, path.local.ip(), to);
+            let guess = |probes: &mut Probes| probes.take(now, to.port());
+            let is_within = named.or_else(|| self.probes.get_mut(&to.ip()).map(guess));
+            return match is_within {
+                Some(true) => Ok(()),
+                Some(false) => Err(Unwarranted::TooMuch),
+                None => Err(Unwarranted::Never),
+            };
         };
         match self.lost {
-            Some(lost) if lost > granted && !matches!(why, Warrant::Server | Warrant::Own) => {
-                Err(Unwarranted::Lost(lost))
-            }
+            Some(lost) if lost > granted && why != Warrant::Server => Err(Unwarranted::Lost(lost)),
             _ => Ok(()),
         }
     }

@@ -6,8 +6,8 @@ use bradawl::time::{Duration, Instant};
 pub const MOST_PROBES: u32 = 1_024;
 /// How many of them at once …
 pub const PROBES_AT_ONCE: u32 = 50;
-/// … and how many a second.
-pub const PROBES_A_SECOND: u32 = 100;
+/// … and how many a second: the ports of a bracket are checked at the pace of all checks, one in 5 ms.
+pub const PROBES_A_SECOND: u32 = 200;
 /// How many packets a volley has: all to one port, each from another.
 pub const VOLLEY: u32 = 160;
 /// How many volleys there may be.
@@ -67,12 +67,12 @@ mod tests {
     use super::{MOST_PROBES, MOST_VOLLEYS, PROBES_AT_ONCE, Probes, VOLLEY};
 
     #[test]
-    fn a_few_at_once_and_then_a_hundred_a_second() {
+    fn a_few_at_once_and_then_two_hundred_a_second() {
         let mut probes = Probes::default();
         let start = Instant::ZERO + Duration::from_secs(5);
         assert!((0..PROBES_AT_ONCE).all(|_| probes.take(start, 5_000)));
-        assert!(probes.take(start + Duration::from_millis(10), 5_000));
-        assert!(!probes.take(start + Duration::from_millis(11), 5_000));
+        assert!(probes.take(start + Duration::from_millis(5), 5_000));
+        assert!(!probes.take(start + Duration::from_millis(6), 5_000));
     }
 
     #[test]

@@ -53,8 +53,10 @@ impl Shadow {
         let lifetime = [Some(behaviour.lifetime), behaviour.unreplied].into_iter().flatten().min();
         let lifetime = lifetime.unwrap_or(behaviour.lifetime);
         let filter_lifetime = behaviour.filter_lifetime.unwrap_or(lifetime).min(lifetime);
-        // Where somebody from outside can take a tuple, no two destinations are promised the same.
-        let mapping = if behaviour.early { Dependence::AddressAndPort } else { behaviour.mapping };
+        // Where somebody else can have a tuple, from outside or by overloading, no two destinations are
+        // promised the same.
+        let is_shared = behaviour.early || behaviour.overload;
+        let mapping = if is_shared { Dependence::AddressAndPort } else { behaviour.mapping };
         Self {
             mapping,
             filtering: behaviour.filtering,

@@ -59,7 +59,7 @@ impl World {
                 let path = Path::udp(local, remote);
                 let is_repeated = host.seen.has(packet.id) && host.wake.is_none_or(|wake| wake > now);
                 self.record(place, packet, What::Received);
-                self.check.delivered(id, path, packet.origin);
+                self.check.delivered(now, id, path, (packet.origin, bytes));
                 let meta = Meta { ecn: packet.ecn };
                 let Some(program) = self.host_mut(id).running() else { return };
                 let verdict = program.handle_input(now, path, meta, bytes);
@@ -254,12 +254,12 @@ impl World {
     }
 
     fn send_datagram(&mut self, id: HostId, path: Path, bytes: Vec<u8>, ecn: Option<Ecn>) {
+        self.check.sends(self.now, id, path, &bytes);
         let flow = crate::nat::Flow::udp(path.local, path.remote);
         let mut packet = Packet::new(self.next_packet_id(), flow, Body::Datagram(bytes));
         packet.ecn = ecn;
         packet.hops = self.hosts[id.0 as usize].sockets.hops(path.local).unwrap_or(Packet::HOPS);
         packet.origin = Some((id, path));
-        self.check.sends(self.now, id, path);
         self.send_packet(id, packet);
     }
 

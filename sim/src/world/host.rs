@@ -207,7 +207,8 @@ impl World {
         let networks = self.hosts[id.0 as usize].ports.iter().map(|port| port.network);
         let gateways =
             networks.flat_map(|network| self.uplinks(network)).map(|uplink| uplink.place).collect();
-        self.check.add_host(name, policy, gateways);
+        let addresses = self.hosts[id.0 as usize].addresses().count();
+        self.check.add_host(name, policy, addresses, gateways);
         self.schedule(start, Event::Start(id));
         Ok(id)
     }

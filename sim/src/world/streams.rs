@@ -62,7 +62,7 @@ impl World {
             };
             let connection = Connection { id: listener, stream, backlog: VecDeque::new(), next: None };
             host.streams.open.insert((local, remote), connection);
-            self.check.delivered(id, Path::tcp(local, remote), None);
+            self.check.delivered(now, id, Path::tcp(local, remote), (None, &[]));
         }
         self.record(place, packet, What::Received);
         self.pump(id, (local, remote));
@@ -84,7 +84,7 @@ impl World {
         let Some(local) = ends else {
             return self.closed(id, socket);
         };
-        self.check.sends(now, id, Path::tcp(local, remote));
+        self.check.sends(now, id, Path::tcp(local, remote), &[]);
         let connection = Connection {
             id: socket,
             stream: Stream::connect(now, iss),
@@ -106,7 +106,7 @@ impl World {
         } else {
             connection.backlog.extend(bytes);
         }
-        self.check.sends(self.now, id, path);
+        self.check.sends(self.now, id, path, bytes);
         self.pump(id, ends);
     }
 

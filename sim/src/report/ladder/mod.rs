@@ -45,7 +45,6 @@ fn said(happened: &Happened) -> Vec<String> {
                 Warrant::Candidate => "a candidate",
                 Warrant::PeerReflexive => "peer-reflexive",
                 Warrant::Answer => "to answer",
-                Warrant::Own => "its own",
             };
             vec![format!("may send ({why})"), format!("to {to}")]
         }
