@@ -2,7 +2,7 @@
 //! stands in front of them.
 
 use core::net::SocketAddr;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 
 use bradawl::discovery::{Config, Discovery, Event, MAX_SOCKETS};
 use bradawl::machine::{
@@ -10,9 +10,7 @@ use bradawl::machine::{
 };
 use bradawl::punch::{Candidate, Nat};
 use bradawl::rng::Rng;
-use bradawl::time::Instant;
-use bradawl::wire::stun::Message;
-use bradawl::wire::stun::attr::XorMappedAddress;
+use bradawl::time::{Duration, Instant};
 
 use crate::script::{MAX_CANDIDATES, PREFERENCE, STUN_PORT};
 use crate::trace::Happened;
@@ -22,6 +20,9 @@ const FIRST_OF_DISCOVERY: u32 = 0x1000_0000;
 /// The agent's from here.
 pub(super) const FIRST_OF_AGENT: SocketId = SocketId(0x4000_0000);
 
+/// How long a socket without an answer is waited for once another one has all that it wants.
+const GIVE_UP: Duration = Duration::from_secs(2);
+
 /// All sockets.
 pub(super) struct Gathering {
     mediator: Vec<SocketAddr>,
@@ -30,8 +31,8 @@ pub(super) struct Gathering {
     sockets: Vec<Socket>,
     next_socket: u32,
     requests: VecDeque<HostRequest>,
-    /// How servers have seen any of its sockets.
-    seen: BTreeSet<SocketAddr>,
+    /// Where it has heard of its peer.
+    way: Option<SocketAddr>,
 }
 
 struct Socket {
@@ -39,7 +40,8 @@ struct Socket {
     wanted: SocketAddr,
     local: Option<SocketAddr>,
     discovery: Option<Discovery>,
-    is_known: bool,
+    /// When all was known of it that will be.
+    known: Option<Instant>,
 }
 
 impl Socket {
@@ -58,7 +60,7 @@ impl Gathering {
             sockets: Vec::new(),
             next_socket: 0,
             requests: VecDeque::new(),
-            seen: BTreeSet::new(),
+            way: None,
         }
     }
 
@@ -68,7 +70,7 @@ impl Gathering {
             let id = SocketId(self.next_socket);
             self.next_socket += 1;
             let wanted = SocketAddr::new(interface.address, self.port);
-            self.sockets.push(Socket { id, wanted, local: None, discovery: None, is_known: false });
+            self.sockets.push(Socket { id, wanted, local: None, discovery: None, known: None });
             self.requests.push_back(HostRequest::Bind { id, transport: Transport::Udp, local: wanted });
         }
     }
@@ -90,10 +92,11 @@ impl Gathering {
 
     /// What was found out is to be found out again.
     pub(super) fn again(&mut self) {
+        self.way = None;
         for socket in &mut self.sockets {
             let Some(mut discovery) = socket.discovery.take() else { continue };
             discovery.close();
-            socket.is_known = false;
+            socket.known = None;
             let mut buf = [0; MIN_BUFFER];
             loop {
                 match discovery.poll_output(Instant::ZERO, &mut buf) {
@@ -113,9 +116,24 @@ impl Gathering {
         self.sockets.iter().any(|socket| socket.local.is_some())
     }
 
-    /// Whether all is known that will be.
-    pub(super) fn is_known(&self) -> bool {
-        self.has_socket() && self.sockets.iter().all(|socket| socket.is_known || socket.local.is_none())
+    /// Whether all is known that will be, or that is waited for.
+    pub(super) fn is_known(&self, now: Instant) -> bool {
+        let is_all = self.sockets.iter().all(|socket| socket.known.is_some() || socket.local.is_none());
+        self.has_socket() && (is_all || self.settled().is_some_and(|settled| settled <= now))
+    }
+
+    /// When a socket that is answered by nobody is not waited for any more, because another one is.
+    fn settled(&self) -> Option<Instant> {
+        let is_quiet = |socket: &Socket| socket.known.is_some() || socket.seen_as().is_none();
+        let answered = self.sockets.iter().filter(|socket| socket.seen_as().is_some());
+        let first = answered.filter_map(|socket| socket.known).min()?;
+        self.sockets.iter().all(is_quiet).then_some(first + GIVE_UP)
+    }
+
+    /// Whether nobody answered when this socket asked how it looks.
+    pub(super) fn is_blind(&self, local: SocketAddr) -> bool {
+        let is_it = |socket: &&Socket| socket.local == Some(local) && socket.known.is_some();
+        self.sockets.iter().find(is_it).is_some_and(|socket| socket.seen_as().is_none())
     }
 
     /// What the other side is to know: where this one is, with the socket for each.
@@ -154,32 +172,28 @@ impl Gathering {
         discovery.map_or_else(Nat::default, |discovery| Nat::from(discovery.profile()))
     }
 
-    /// From which socket to which address of the mediator: the first socket that it has answered, or any.
-    pub(super) fn way_to_mediator(&self) -> Option<Path> {
+    /// The mediator has been heard on this socket.
+    pub(super) const fn heard_mediator(&mut self, local: SocketAddr) {
+        self.way = Some(local);
+    }
+
+    /// From which socket to which address of the mediator: the first socket that it has answered. If it
+    /// could answer none when it was asked, they take turns until it answers one.
+    pub(super) fn way_to_mediator(&self, turn: u32) -> Option<Path> {
         let answered = self.sockets.iter().find(|socket| socket.seen_as().is_some());
-        let local = answered.or(self.sockets.first())?.local?;
+        let open = || self.sockets.iter().filter_map(|socket| socket.local);
+        let in_turn = || open().nth(turn as usize % open().count().max(1));
+        let local = answered.and_then(|socket| socket.local).or(self.way).or_else(in_turn)?;
         let mut servers = self.mediator.iter().filter(|server| server.is_ipv4() == local.is_ipv4());
         servers.next().map(|&server| Path::udp(local, server))
     }
 
-    /// An answer to one of its questions; how a server sees one of its sockets, if that is news.
-    pub(super) fn handle_input(
-        &mut self,
-        now: Instant,
-        path: Path,
-        meta: Meta,
-        bytes: &[u8],
-    ) -> (Verdict, Option<SocketAddr>) {
-        for discovery in self.sockets.iter_mut().filter_map(|socket| socket.discovery.as_mut()) {
-            let verdict = discovery.handle_input(now, path, meta, bytes);
-            if verdict != Verdict::Unclaimed {
-                let message = Message::parse(bytes).ok();
-                let mapped = message.and_then(|message| message.find().ok().flatten());
-                let mapped = mapped.map(|XorMappedAddress(mapped)| mapped);
-                return (verdict, mapped.filter(|mapped| self.seen.insert(*mapped)));
-            }
-        }
-        (Verdict::Unclaimed, None)
+    /// An answer to one of its questions.
+    pub(super) fn handle_input(&mut self, now: Instant, path: Path, meta: Meta, bytes: &[u8]) -> Verdict {
+        let discoveries = self.sockets.iter_mut().filter_map(|socket| socket.discovery.as_mut());
+        let verdict = |discovery: &mut Discovery| discovery.handle_input(now, path, meta, bytes);
+        let mut verdicts = discoveries.map(verdict);
+        verdicts.find(|verdict| *verdict != Verdict::Unclaimed).unwrap_or(Verdict::Unclaimed)
     }
 
     pub(super) fn handle_host(&mut self, now: Instant, input: HostInput<'_>) {
@@ -221,7 +235,7 @@ impl Gathering {
                         return Ok(Output::Transmit { path, len, segment, ecn });
                     }
                     Output::Host(request) => return Ok(Output::Host(request)),
-                    Output::Event(Event::Known) => socket.is_known = true,
+                    Output::Event(Event::Known) => socket.known = Some(now),
                     Output::Event(Event::Learned | Event::Finished) => {}
                     Output::Idle(next) => {
                         wake = [wake, next].into_iter().flatten().min();
@@ -230,6 +244,7 @@ impl Gathering {
                 }
             }
         }
-        Err(wake)
+        let settled = self.settled().filter(|settled| *settled > now);
+        Err([wake, settled].into_iter().flatten().min())
     }
 }

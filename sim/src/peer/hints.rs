@@ -1,10 +1,11 @@
 //! What one peer has the other told while they punch, by way of the mediator: said several times, heard once.
 
-use bradawl::punch::Hint;
+use bradawl::machine::Verdict;
+use bradawl::punch::{BETWEEN_GUESSES, Hint};
 use bradawl::time::{Duration, Instant};
 
 use super::{Peer, Todo};
-use crate::check::MOST_VOLLEYS;
+use crate::check::{MOST_VOLLEYS, SESSION};
 use crate::script::Told;
 use crate::trace::Happened;
 
@@ -14,15 +15,63 @@ const COPIES: [Duration; 4] =
 /// How many hints may wait for their time, and how many of the other side's are remembered.
 const MAX_HINTS: usize = 256;
 
-impl Peer {
-    /// The other side, or the mediator, has something to tell.
-    pub(super) fn hear(&mut self, now: Instant, told: &Told) {
-        let is_from_peer = told.name == self.setup.peer && told.to == self.setup.name;
-        let is_current = self.met.as_ref().is_some_and(|met| met.generation == told.generation);
-        if !is_from_peer || !is_current || self.hints_heard.contains(&told.number) {
+/// How much was guessed. Agents come and go with the generations, and each begins anew; how much is guessed
+/// in all must not depend on that.
+#[derive(Debug, Default)]
+pub(super) struct Guesses {
+    is_allowed: bool,
+    /// Since when the budget of this session runs, and how many volleys were allowed in it.
+    session: Option<(Instant, usize)>,
+    /// Since when sessions with guesses are counted, and how many there were.
+    sessions: Option<(Instant, u8)>,
+}
+
+impl Guesses {
+    /// Another attempt. Two soon after one another share what there is for one, and more than `most` in
+    /// [`BETWEEN_GUESSES`] do without: two who make each other begin again and again would flood a network.
+    pub(super) fn begin(&mut self, now: Instant, most: u8) {
+        if self.session.is_some_and(|(since, _)| now < since + SESSION) {
             return;
         }
-        let Some(agent) = &mut self.agent else { return };
+        let (since, count) =
+            self.sessions.filter(|(since, _)| now < *since + BETWEEN_GUESSES).unwrap_or((now, 0));
+        self.is_allowed = count < most;
+        if self.is_allowed {
+            (self.session, self.sessions) = (Some((now, 0)), Some((since, count + 1)));
+        }
+    }
+
+    /// Whether anything may be guessed in this attempt.
+    pub(super) const fn is_allowed(&self) -> bool {
+        self.is_allowed
+    }
+
+    /// One volley more, if there may be one.
+    fn take_volley(&mut self) -> bool {
+        let Some((_, volleys)) = &mut self.session else { return false };
+        if *volleys == MOST_VOLLEYS {
+            return false;
+        }
+        *volleys += 1;
+        true
+    }
+}
+
+impl Peer {
+    /// The other side, or the mediator, has something to tell. Who has no agent for it yet waits for the
+    /// next copy, as if this one had been lost.
+    pub(super) fn hear(&mut self, now: Instant, told: &Told) -> Verdict {
+        let is_from_peer = told.name == self.setup.peer && told.to == self.setup.name;
+        let is_current = told.answers == self.generation
+            && self.met.as_ref().is_some_and(|met| met.generation == told.generation);
+        if !is_from_peer || !is_current {
+            return Verdict::Unclaimed;
+        }
+        let Some(agent) = &mut self.agent else { return Verdict::Unclaimed };
+        // All that hints are good for are guesses.
+        if !self.guesses.is_allowed() || self.hints_heard.contains(&told.number) {
+            return Verdict::Consumed;
+        }
         if self.hints_heard.len() == MAX_HINTS {
             self.hints_heard.pop_front();
         }
@@ -37,24 +86,24 @@ impl Peer {
             self.todo.push_back(Todo::Say(Happened::MayProbe(ip)));
         }
         if let Hint::Aim { at } = told.hint {
-            // Agents come and go with the generations; how much is guessed in all does not depend on that.
-            let Some((_, volleys)) = self.guesses.as_mut().filter(|(_, volleys)| *volleys < MOST_VOLLEYS)
-            else {
-                return;
-            };
-            *volleys += 1;
+            if !self.guesses.take_volley() {
+                return Verdict::Consumed;
+            }
             self.todo.push_back(Todo::Say(Happened::MayVolley(at)));
         }
         agent.hear(now, told.hint);
+        Verdict::Consumed
     }
 
     /// The other side is to be told something.
     pub(super) fn tell(&mut self, now: Instant, hint: Hint) {
+        let Some(met) = &self.met else { return };
         self.hints_said += 1;
         let told = Told {
             name: self.setup.name.clone(),
             to: self.setup.peer.clone(),
             generation: self.generation,
+            answers: met.generation,
             number: self.hints_said,
             hint,
         };

@@ -3,10 +3,10 @@
 use bradawl::machine::{HostInput, Machine, Meta, Output, Path, Verdict};
 use bradawl::time::Instant;
 
+use super::Peer;
 use super::gather::FIRST_OF_AGENT;
-use super::{Peer, Todo};
 use crate::script::{Said, Verb};
-use crate::trace::{Happened, Warrant};
+use crate::trace::Happened;
 
 impl Machine for Peer {
     type Event = Happened;
@@ -14,21 +14,16 @@ impl Machine for Peer {
     fn handle_input(&mut self, now: Instant, path: Path, meta: Meta, bytes: &[u8]) -> Verdict {
         match Said::read(bytes, &self.setup.secret) {
             Some(Said::Introduction(said)) if said.verb == Verb::Meet && self.began.is_some() => {
-                self.meet(now, said);
+                self.gathering.heard_mediator(path.local);
+                self.meet(now, path.local, said);
                 return Verdict::Consumed;
             }
-            Some(Said::Told(told)) => {
-                self.hear(now, &told);
-                return Verdict::Consumed;
-            }
+            Some(Said::Told(told)) => return self.hear(now, &told),
             Some(Said::Introduction(_)) => return Verdict::Consumed,
             None => {}
         }
-        let (verdict, own) = self.gathering.handle_input(now, path, meta, bytes);
+        let verdict = self.gathering.handle_input(now, path, meta, bytes);
         if verdict != Verdict::Unclaimed {
-            // It may ask whether packets to itself come back.
-            let say = |to| Todo::Say(Happened::MaySend { to, why: Warrant::Own });
-            self.todo.extend(own.map(say));
             return verdict;
         }
         // Who has not begun yet does not know its peer's checks from anybody's.
@@ -73,7 +68,7 @@ impl Machine for Peer {
                 Err(wake) => wakes.push(wake),
             }
             // What it has just learned may change what is due.
-            if self.join_at.is_none() && self.began.is_some() && self.gathering.is_known() {
+            if self.join_at.is_none() && self.began.is_some() && self.gathering.is_known(now) {
                 continue;
             }
             match self.poll_agent(now, buf) {

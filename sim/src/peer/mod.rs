@@ -26,10 +26,10 @@ use bradawl::punch::{
 use bradawl::rng::Rng;
 use bradawl::time::{Duration, Instant};
 
-use crate::check::SESSION;
 use crate::script::{Introduction, Said, Secret, Told, Verb};
 use crate::trace::{Happened, Strategy, Warrant};
 use gather::{FIRST_OF_AGENT, Gathering};
+use hints::Guesses;
 pub use tally::{Sent, Tally};
 
 /// How often it joins until it is told of its peer …
@@ -85,6 +85,8 @@ pub struct Peer {
     gathered: Option<Instant>,
     /// When to join next.
     join_at: Option<Instant>,
+    /// How often it has joined.
+    joined: u32,
     met: Option<Met>,
     agent: Option<Agent>,
     /// What the other side is to be told, and when.
@@ -92,8 +94,8 @@ pub struct Peer {
     hints_said: u32,
     /// Which of the other side's hints have come.
     hints_heard: VecDeque<u32>,
-    /// Since when its budget for guesses runs, and how many volleys were allowed in it.
-    guesses: Option<(Instant, usize)>,
+    /// What it has guessed.
+    guesses: Guesses,
     tries: u8,
     /// Since when it wants a path.
     wants_since: Option<Instant>,
@@ -101,6 +103,8 @@ pub struct Peer {
     talk_at: Option<Instant>,
     has_failed: bool,
     has_strayed: bool,
+    /// Whether it has asked again how it looks, since it had a path, because nobody had answered.
+    has_looked_again: bool,
     tally: Tally,
 }
 
@@ -132,17 +136,19 @@ impl Peer {
             began: None,
             gathered: None,
             join_at: None,
+            joined: 0,
             met: None,
             agent: None,
             hints: Vec::new(),
             hints_said: 0,
             hints_heard: VecDeque::new(),
-            guesses: None,
+            guesses: Guesses::default(),
             tries: 0,
             wants_since: None,
             talk_at: None,
             has_failed: false,
             has_strayed: false,
+            has_looked_again: false,
             tally: Tally::default(),
         };
         peer.gathering.open(interfaces);
@@ -200,9 +206,10 @@ impl Peer {
         self.wants_since.get_or_insert(now);
     }
 
-    /// Says to the mediator who it is, from the first socket that the mediator has answered, or from any.
+    /// Says to the mediator who it is.
     fn join(&mut self, now: Instant, buf: &mut [u8]) -> Option<(Path, usize)> {
         self.join_at = Some(now + if self.met.is_some() { REJOIN } else { JOIN });
+        self.joined += 1;
         let joined = Introduction {
             verb: Verb::Join,
             name: self.setup.name.clone(),
@@ -217,18 +224,22 @@ impl Peer {
     }
 
     fn say(&self, said: &Said, buf: &mut [u8]) -> Option<(Path, usize)> {
-        let path = self.gathering.way_to_mediator()?;
+        let path = self.gathering.way_to_mediator(self.joined)?;
         let bytes = said.write(&self.setup.secret);
         buf.get_mut(..bytes.len())?.copy_from_slice(&bytes);
         Some((path, bytes.len()))
     }
 
     /// The mediator told where the peer is.
-    fn meet(&mut self, now: Instant, said: Introduction) {
+    fn meet(&mut self, now: Instant, on: SocketAddr, said: Introduction) {
         let known = self.met.as_ref().map_or(0, |met| met.generation);
         let is_for_us = said.name == self.setup.peer && said.to == self.setup.name;
         if !is_for_us || said.answers != self.generation || said.generation < known {
             return;
+        }
+        // The network is there, and was not when it was asked.
+        if self.gathering.is_blind(on) && !core::mem::replace(&mut self.has_looked_again, true) {
+            return self.regenerate(now);
         }
         if said.generation == known {
             return self.learn(now, said.candidates);
@@ -257,7 +268,7 @@ impl Peer {
         if self.agent.is_none() || news.is_empty() {
             return;
         }
-        self.say_warrants(now);
+        self.say_warrants();
         if let Some(agent) = &mut self.agent {
             for candidate in &news {
                 let _ = agent.add_remote(now, candidate);
@@ -267,10 +278,7 @@ impl Peer {
 
     /// Whom the agent may send to from now on: the candidates, the public addresses among them with the
     /// ports of the others, and at what the mediator has seen a bounded number of ports.
-    fn say_warrants(&mut self, now: Instant) {
-        if self.guesses.is_none_or(|(since, _)| now >= since + SESSION) {
-            self.guesses = Some((now, 0));
-        }
+    fn say_warrants(&mut self) {
         let Some(met) = &self.met else { return };
         let addresses: Vec<SocketAddr> = met.candidates.iter().map(|candidate| candidate.address).collect();
         let say = |to| Todo::Say(Happened::MaySend { to, why: Warrant::Candidate });
@@ -283,7 +291,8 @@ impl Peer {
                 }
             }
         }
-        self.todo.extend(met.seen.map(|seen| Todo::Say(Happened::MayProbe(seen.ip()))));
+        let seen = met.seen.filter(|_| self.guesses.is_allowed());
+        self.todo.extend(seen.map(|seen| Todo::Say(Happened::MayProbe(seen.ip()))));
     }
 
     /// Begins to punch, if it is time to.
@@ -293,16 +302,18 @@ impl Peer {
         else {
             return;
         };
-        self.say_warrants(now);
+        self.guesses.begin(now, self.setup.tries);
+        self.say_warrants();
         let is_caller = self.is_caller();
         let of = |caller: u64, callee: u64| format!("{caller} {callee}");
+        let PeerSetup { name, peer, .. } = &self.setup;
         let session = match is_caller {
             true => of(self.generation, met.generation),
             false => of(met.generation, self.generation),
         };
         let (caller, callee) = Credentials::derive(&self.setup.secret.of_peers, session.as_bytes());
         let (ours, theirs) = if is_caller { (caller, callee) } else { (callee, caller) };
-        let username = format!("{}/{}/{}", self.setup.name, self.setup.peer, self.generation);
+        let username = format!("{name}/{peer}/{}/{}", self.generation, met.generation);
         let config = Config {
             nat: self.nat(),
             servers: self.setup.mediator.clone(),
@@ -322,7 +333,7 @@ impl Peer {
         }
         self.gathering.ids().for_each(|(base, id)| agent.name_local(base, id));
         agent.begin(now, Remote { credentials: theirs, party: Party::Kin, nat: met.nat });
-        if let Some(seen) = met.seen {
+        if let Some(seen) = met.seen.filter(|_| self.guesses.is_allowed()) {
             agent.seen_at(now, seen);
         }
         for candidate in &met.candidates {
@@ -336,7 +347,7 @@ impl Peer {
     fn happened(&mut self, now: Instant, event: &Event) {
         match *event {
             Event::Selected(selected) => {
-                (self.tries, self.wants_since) = (0, None);
+                (self.tries, self.wants_since, self.has_looked_again) = (0, None, false);
                 self.talk_at = self.setup.talks.map(|after| now + after);
                 self.tally.select(now, selected);
                 self.todo.push_back(Todo::Say(said(&selected)));
@@ -401,7 +412,7 @@ impl Peer {
         if self.began.is_none() && self.gathering.has_socket() {
             self.begin(now);
         }
-        if self.join_at.is_none() && self.began.is_some() && self.gathering.is_known() {
+        if self.join_at.is_none() && self.began.is_some() && self.gathering.is_known(now) {
             (self.join_at, self.gathered) = (Some(now), Some(now));
             let seen = self.gathering.seen_as();
             self.todo.extend(seen.into_iter().map(|seen| Todo::Say(Happened::SeenAs(seen))));

@@ -6,14 +6,14 @@
 //!     alice to the mediator
 //! meet bob alice 12 17 h,192.168.1.2:6000 … 203.0.113.2:6000 fedcba9876543210
 //!     the mediator to alice
-//! hint bob alice 12 1 aim,203.0.113.2:6000 00112233445566ff
+//! hint bob alice 12 17 1 aim,203.0.113.2:6000 00112233445566ff
 //!     bob to the mediator, and the mediator to alice
 //! ```
 //!
 //! The first number is the generation of the addresses: who gathers again takes a higher one. The second is
-//! the generation of whoever is told, so that what somebody overheard and repeats later means nothing; of a
-//! hint it counts the hints. Then come the candidates, what is known of the NAT (`nat_text.rs`), and in the end
-//! where the mediator has seen whoever is introduced.
+//! the generation of whoever is told, so that what somebody overheard and repeats later means nothing. A hint
+//! then has its own number, the same in every copy. An introduction has the candidates, what is known of the
+//! NAT (`nat_text.rs`), and in the end where the mediator has seen whoever is introduced.
 
 use core::fmt;
 use core::hash::{BuildHasher as _, Hasher as _};
@@ -111,6 +111,8 @@ pub(crate) struct Told {
     pub(crate) to: String,
     /// Its generation.
     pub(crate) generation: u64,
+    /// The generation of the one it is told to: a hint is for this attempt and no other.
+    pub(crate) answers: u64,
     /// Which of its hints: copies have the same.
     pub(crate) number: u32,
     pub(crate) hint: Hint,
@@ -120,8 +122,8 @@ impl Said {
     pub(crate) fn write(&self, secret: &Secret) -> Vec<u8> {
         let text = match self {
             Self::Introduction(said) => said.text(),
-            Self::Told(Told { name, to, generation, number, hint }) => {
-                format!("hint {name} {to} {generation} {number} {}", hint_text(hint))
+            Self::Told(Told { name, to, generation, answers, number, hint }) => {
+                format!("hint {name} {to} {generation} {answers} {number} {}", hint_text(hint))
             }
         };
         format!("{text} {:016x}", secret.seal(&text)).into_bytes()
@@ -175,7 +177,8 @@ impl Introduction {
 impl Told {
     fn read<'a>(words: &mut impl Iterator<Item = &'a str>) -> Option<Self> {
         let (name, to) = (words.next()?.to_owned(), words.next()?.to_owned());
-        let (generation, number) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+        let (generation, answers) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+        let number = words.next()?.parse().ok()?;
         let mut parts = words.next()?.split(',');
         let hint = match parts.next()? {
             "aim" => Hint::Aim { at: parts.next()?.parse().ok()? },
@@ -186,7 +189,7 @@ impl Told {
             },
             _ => return None,
         };
-        Some(Self { name, to, generation, number, hint })
+        Some(Self { name, to, generation, answers, number, hint })
     }
 }
 
@@ -240,7 +243,8 @@ mod tests {
         };
         let nobody = Introduction { candidates: Vec::new(), seen: None, ..introduction.clone() };
         let told = |hint| {
-            Said::Told(Told { name: "alice".into(), to: "bob".into(), generation: 17, number: 3, hint })
+            let (name, to) = ("alice".into(), "bob".into());
+            Said::Told(Told { name, to, generation: 17, answers: 12, number: 3, hint })
         };
         let all = [
             Said::Introduction(introduction),

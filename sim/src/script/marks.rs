@@ -36,7 +36,7 @@ impl Marks {
         }
         let mut parts = username.split('/');
         let (name, to) = (parts.next()?.to_owned(), parts.next()?.to_owned());
-        let generation = parts.next()?.parse().ok()?;
+        let (generation, answers) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
         let key = (username.to_owned(), round);
         if self.open.len() == MAX_OPEN && !self.open.contains_key(&key) {
             self.open.pop_first();
@@ -50,7 +50,7 @@ impl Marks {
             return None;
         }
         let hint = Hint::Bracket { ip: first.ip(), first: first.port(), second: second.port() };
-        Some(Told { name, to, generation, number: BRACKETS | u32::from(round), hint })
+        Some(Told { name, to, generation, answers, number: BRACKETS | u32::from(round), hint })
     }
 }
 
@@ -84,13 +84,13 @@ mod tests {
             let path = Path::udp("198.51.100.1:3478".parse().unwrap(), ([203, 0, 113, 1], port).into());
             marks.observe(path, &bytes, &secret)
         };
-        assert_eq!(see(4_000, marked("a/b/7", "a/b/7", 1, false)), None);
-        assert_eq!(see(4_002, marked("a/b/7", "a/b/7", 2, true)), None, "another round");
-        assert_eq!(see(4_002, marked("a/b/7", "c/d/7", 1, true)), None, "somebody else's");
-        let told = see(4_002, marked("a/b/7", "a/b/7", 1, true)).unwrap();
+        assert_eq!(see(4_000, marked("a/b/7/8", "a/b/7/8", 1, false)), None);
+        assert_eq!(see(4_002, marked("a/b/7/8", "a/b/7/8", 2, true)), None, "another round");
+        assert_eq!(see(4_002, marked("a/b/7/8", "c/d/7/8", 1, true)), None, "somebody else's");
+        let told = see(4_002, marked("a/b/7/8", "a/b/7/8", 1, true)).unwrap();
         let ip = "203.0.113.1".parse().unwrap();
         assert_eq!(told.hint, Hint::Bracket { ip, first: 4_000, second: 4_002 });
-        assert_eq!((told.name.as_str(), told.to.as_str(), told.generation), ("a", "b", 7));
-        assert_eq!(see(4_002, marked("a/b/7", "a/b/7", 1, true)), None, "a repetition");
+        assert_eq!((told.name.as_str(), told.to.as_str(), told.generation, told.answers), ("a", "b", 7, 8));
+        assert_eq!(see(4_002, marked("a/b/7/8", "a/b/7/8", 1, true)), None, "a repetition");
     }
 }
