@@ -41,10 +41,58 @@ fn what_the_swarm_has_found_stays_mended() {
         2_498, 2_674, 4_820, 6_970, 8_048, 12_022, 12_165, 13_988, 18_128, 30_571, 34_881, 42_698, 43_431,
         63_158, 73_626, 91_868, 92_533, 201_163, 502_415, 512_691,
     ];
-    for seed in seeds {
+    nothing_is_broken_in(&seeds);
+}
+
+fn nothing_is_broken_in(seeds: &[u32]) {
+    for &seed in seeds {
         let report = run(&Scenario::random(seed), Keep::Digest);
         assert!(report.violations.is_empty(), "{seed}: {:?}", report.violations);
     }
+}
+
+/// A stranger garbles the answer of a STUN server, and discovery asks whom that names.
+#[test]
+fn whom_a_garbled_answer_names_may_be_asked_a_little() {
+    nothing_is_broken_in(&[9, 4_439]);
+}
+
+/// A hint for an attempt that is over was heard in the next one.
+#[test]
+fn a_hint_is_for_one_attempt() {
+    nothing_is_broken_in(&[11_683, 505_661]);
+}
+
+/// Checks from more addresses than are learned, and checks that a stranger repeats from elsewhere: both are
+/// answered, and nothing else is sent there.
+#[test]
+fn a_check_is_answered_wherever_it_comes_from() {
+    nothing_is_broken_in(&[6_705, 13_775, 21_332]);
+}
+
+/// Two who make each other begin again and again sent volleys for ever.
+#[test]
+fn there_is_an_end_to_guessing() {
+    nothing_is_broken_in(&[30_461]);
+}
+
+/// A host with three addresses asks and tries three times as much; a bracket's ports are tried at the pace
+/// of checks.
+#[test]
+fn who_has_more_addresses_may_send_more() {
+    nothing_is_broken_in(&[6_352, 19_434]);
+}
+
+/// The link comes back while a socket that is answered by nobody is waited for.
+#[test]
+fn who_was_cut_off_asks_again_and_does_not_wait_for_the_dumb() {
+    nothing_is_broken_in(&[8_454]);
+}
+
+/// Two sessions cannot share a tuple of an overloaded port: one gets a mapping of its own.
+#[test]
+fn an_overloaded_nat_does_not_promise_the_same_to_all() {
+    nothing_is_broken_in(&[21_852]);
 }
 
 /// Two peers in one network, and what happens to bob.
