@@ -143,26 +143,33 @@ fn lost_a_lost_peer_is_left_alone_after_half_a_minute() {
     assert_eq!(lost(Warrant::Server).sends(secs(50)).broken(), []);
 }
 
+/// What a host may send at once that has so many addresses, of both families.
+fn burst(addresses: usize) -> usize {
+    usize::try_from(BURST + PER_ADDRESS * (addresses as u64 - 1)).expect("it fits")
+}
+
 #[test]
-fn budget_who_has_two_addresses_may_send_more_at_once() {
-    let burst = usize::try_from(BURST + PER_ADDRESS).expect("it fits");
-    for (count, expected) in [(burst, vec![]), (burst + 1, vec![Invariant::Budget])] {
+fn budget_who_has_more_addresses_may_send_more_at_once() {
+    let two = ["192.0.2.1", "192.0.2.2"].map(|ip| ip.parse::<IpAddr>().expect("an address"));
+    let busy = |addresses: &[IpAddr], more: usize| {
         let mut world = World::new(1);
         let other = actor(&mut world, "other", World::INTERNET);
-        let addresses = ["192.0.2.1", "192.0.2.2"].map(|ip| ip.parse::<IpAddr>().expect("an address"));
-        let listen = &[5_000];
-        let setup = HostSetup { addresses: &addresses, listen, ..HostSetup::new("host", &[World::INTERNET]) };
+        let setup = HostSetup { addresses, listen: &[5_000], ..HostSetup::new("host", &[World::INTERNET]) };
         let host = world.add_host(setup, |_| Actor::new()).expect("a host that can be");
         world.run_for(Duration::ZERO);
         let path = Path::udp(world.address(host, 5_000), world.address(other, 5_000));
         let may = Happened::MaySend { to: path.remote, why: Warrant::Server };
         support::act(&mut world, host, Act::Say(may));
-        for _ in 0..count {
-            send(&mut world, host, path, b"here");
-        }
+        let count = burst(world.addresses(host).len()) + more;
+        (0..count).for_each(|_| send(&mut world, host, path, b"here"));
         world.run_for(Duration::ZERO);
-        assert_eq!(broken(world), expected);
-    }
+        (count, broken(world))
+    };
+    let [one, both] = [&two[..1], &two[..]].map(|addresses| {
+        assert_eq!(busy(addresses, 1).1, [Invariant::Budget]);
+        busy(addresses, 0)
+    });
+    assert_eq!((one.1, both.1, both.0 - one.0), (vec![], vec![], PER_ADDRESS as usize));
 }
 
 #[test]
@@ -172,7 +179,8 @@ fn budget_so_many_packets_at_once_and_then_so_many_a_second() {
         let lab = (0..at_once).fold(lab, |lab, _| lab.sends(secs(0)));
         (1..=5 * PER_SECOND).fold(lab, |lab, number| lab.sends(secs(number.div_ceil(PER_SECOND))))
     };
-    let burst = usize::try_from(BURST).expect("it fits");
+    let lab = Lab::new();
+    let burst = burst(lab.world.addresses(lab.host).len());
     assert_eq!(busy(burst).broken(), []);
     assert_eq!(busy(burst + 1).broken(), [Invariant::Budget]);
 }

@@ -9,7 +9,7 @@ use bradawl::machine::Path;
 use bradawl::time::Duration;
 use bradawl::wire::stun::attr::{OtherAddress, Username, XorMappedAddress};
 use bradawl::wire::stun::{Class, Method, TransactionId, Writer};
-use bradawl_sim::check::{Invariant, MOST_TO_NAMED};
+use bradawl_sim::check::{Invariant, MOST_TO_NAMED, PROBES_AT_ONCE, VOLLEY};
 use bradawl_sim::trace::{Happened, Warrant};
 use bradawl_sim::world::{HostSetup, World};
 
@@ -33,6 +33,16 @@ fn stun(class: Class, id: u8, write: impl FnOnce(Writer<'_>) -> Writer<'_>) -> V
 
 /// A host asks a server, is answered with whatever `answer` is, and sends to the third one so often.
 fn sends_to_named(asked: u8, answer: impl Fn(SocketAddr) -> Vec<u8>, count: u32) -> Vec<Invariant> {
+    sends_to_named_of_whom(asked, answer, |_| vec![], count)
+}
+
+/// The same after it has said something of the third one.
+fn sends_to_named_of_whom(
+    asked: u8,
+    answer: impl Fn(SocketAddr) -> Vec<u8>,
+    says: impl Fn(SocketAddr) -> Vec<Happened>,
+    count: u32,
+) -> Vec<Invariant> {
     let mut world = World::new(1);
     let [server, third] = ["server", "third"].map(|name| actor(&mut world, name, World::INTERNET));
     let setup = HostSetup { listen: &[5_000], ..HostSetup::new("host", &[World::INTERNET]) };
@@ -45,6 +55,9 @@ fn sends_to_named(asked: u8, answer: impl Fn(SocketAddr) -> Vec<u8>, count: u32)
     send(&mut world, host, Path::udp(at_host, at_server), &question);
     send(&mut world, server, Path::udp(at_server, at_host), &answer(at_third));
     world.run_for(Duration::from_secs(1));
+    for said in says(at_third) {
+        support::act(&mut world, host, Act::Say(said));
+    }
     for _ in 0..count {
         send(&mut world, host, Path::udp(at_host, at_third), b"here");
     }
@@ -65,6 +78,16 @@ fn warrant_whom_an_answer_names_gets_a_little_and_no_more() {
     assert_eq!(sends_to_named(2, other, 1), [Invariant::Warrant], "it answers nothing");
     let no = |to| stun(Class::Error, 1, |writer| writer.put(&OtherAddress(to)));
     assert_eq!(sends_to_named(1, no, 1), [Invariant::Warrant], "it is no answer");
+}
+
+/// What was once a socket's own port may later be the peer's that a volley goes to: the swarm's 30461st.
+#[test]
+fn budget_who_was_named_may_still_be_guessed_at() {
+    let other = |to| stun(Class::Success, 1, |writer| writer.put(&OtherAddress(to)));
+    let volley = |to: SocketAddr| vec![Happened::MayProbe(to.ip()), Happened::MayVolley(to)];
+    let enough = MOST_TO_NAMED + VOLLEY + PROBES_AT_ONCE;
+    assert_eq!(sends_to_named_of_whom(1, other, volley, enough), []);
+    assert_eq!(sends_to_named_of_whom(1, other, volley, enough + 1), [Invariant::Budget]);
 }
 
 /// Somebody sends a check to a host, or what was overheard of one, and it answers so often.

@@ -452,9 +452,12 @@ impl Facts {
                 return Ok(());
             }
             let named = self.named.take(now, path.local.ip(), to);
+            if named == Some(true) {
+                return Ok(());
+            }
+            // Who was named for one thing may be guessed at for another.
             let guess = |probes: &mut Probes| probes.take(now, to.port());
-            let is_within = named.or_else(|| self.probes.get_mut(&to.ip()).map(guess));
-            return match is_within {
+            return match self.probes.get_mut(&to.ip()).map(guess).or(named) {
                 Some(true) => Ok(()),
                 Some(false) => Err(Unwarranted::TooMuch),
                 None => Err(Unwarranted::Never),
