@@ -8,9 +8,7 @@
 use alloc::string::String;
 use core::fmt;
 
-use hmac::{Hmac, KeyInit as _, Mac as _};
-use sha2::Sha256;
-
+use crate::hkdf;
 use crate::rng::Rng;
 use crate::wire::stun::Key;
 
@@ -65,8 +63,8 @@ impl Credentials {
     /// assert!(caller.pwd() != callee.pwd() && caller.pwd() != other.pwd());
     /// ```
     pub fn derive(secret: &[u8; 32], session: &[u8]) -> (Self, Self) {
-        let pseudorandom = mac(b"bradawl checks 1", &[secret]);
-        let part = |label: &[u8]| mac(&pseudorandom, &[session, label, &[1]]);
+        let pseudorandom = hkdf::extract(b"bradawl checks 1", secret);
+        let part = |label: &[u8]| hkdf::expand(&pseudorandom, &[session, label]);
         let side =
             |ufrag: &[u8], pwd: &[u8]| Self::from_parts(text(&part(ufrag)[..8]), text(&part(pwd)[..24]));
         (side(b"caller ufrag", b"caller pwd"), side(b"callee ufrag", b"callee pwd"))
@@ -97,14 +95,6 @@ const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx
 
 fn text(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| char::from(ALPHABET[usize::from(byte & 63)])).collect()
-}
-
-fn mac(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
-    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");
-    for part in parts {
-        mac.update(part);
-    }
-    mac.finalize().into_bytes().into()
 }
 
 impl fmt::Debug for Credentials {
