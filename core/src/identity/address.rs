@@ -28,8 +28,8 @@ pub const DEFAULT_PORT: u16 = 3478;
 /// let mediator: MediatorAddress = "Mediator.example".parse()?;
 /// assert_eq!(mediator.to_string(), "mediator.example:3478");
 /// let mediator: MediatorAddress =
-///     "rkei5xlt6c57akkxq46yfkyw4dt7llfyzy4itnvjsolp2d3rwioa@[2001:db8::1]:443".parse()?;
-/// assert!(mediator.id().is_some_and(|id| id.short().to_string() == "rkei5xlt"));
+///     "rkeohxlubhyzl7ks3mwtzos5olfgocn7dwkbeg7toseadnapn5oa@[2001:db8::1]:443".parse()?;
+/// assert!(mediator.id().is_some_and(|id| id.short().to_string() == "rkeohxlu"));
 /// assert_eq!(mediator.port().get(), 443);
 /// # Ok::<(), bradawl::identity::AddressError>(())
 /// ```

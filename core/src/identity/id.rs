@@ -20,9 +20,9 @@ use super::key::{Context, Forged, Signature, labelled};
 ///
 /// let id = SecretKey::from_seed(&[1; 32]).id();
 /// let text = id.to_string();
-/// assert_eq!(text, "rkei5xlt6c57akkxq46yfkyw4dt7llfyzy4itnvjsolp2d3rwioa");
+/// assert_eq!(text, "rkeohxlubhyzl7ks3mwtzos5olfgocn7dwkbeg7toseadnapn5oa");
 /// assert_eq!(text.parse(), Ok(id));
-/// assert_eq!(id.short().to_string(), "rkei5xlt");
+/// assert_eq!(id.short().to_string(), "rkeohxlu");
 ///
 /// let error = text[..51].parse::<PeerId>().unwrap_err();
 /// assert_eq!(error.to_string(), "this is no peer's id: it has 51 characters instead of 52");

@@ -188,7 +188,7 @@ impl FromStr for Ticket {
         let mut bytes = Zeroizing::new(Vec::with_capacity(text.len()));
         let rest = base32::read(&text[PREFIX.len()..], |byte| bytes.push(byte)).map_err(stray)?;
         if !wire::is_sealed(&bytes) {
-            return Err(damage(wire::decode(&bytes)));
+            return Err(damage(wire::decode(&bytes).err()));
         }
         if rest.is_surplus() {
             return Err(TicketError::Surplus);
@@ -228,10 +228,10 @@ fn stray(malformed: base32::Malformed) -> TicketError {
 
 /// What became of a ticket whose checksum does not hold. Where it would end is in its first bytes; if these are
 /// the damage, this is a guess, and what to do is the same.
-fn damage(decoded: Result<Ticket, Flaw>) -> TicketError {
-    match decoded {
-        Err(Flaw::Short) => TicketError::Truncated,
-        Err(Flaw::Long) => TicketError::Surplus,
-        Ok(_) | Err(Flaw::Version(_) | Flaw::Content(_)) => TicketError::Mistyped,
+fn damage(flaw: Option<Flaw>) -> TicketError {
+    match flaw {
+        Some(Flaw::Short) => TicketError::Truncated,
+        Some(Flaw::Long) => TicketError::Surplus,
+        None | Some(Flaw::Version(_) | Flaw::Content(_)) => TicketError::Mistyped,
     }
 }

@@ -130,9 +130,9 @@ fn checksum(bytes: &[u8]) -> [u8; CHECKSUM] {
     [a, b, c, d]
 }
 
-/// Whether the last bytes are the checksum of those before.
+/// Whether the last bytes are the checksum of those before, of which there are some.
 pub(super) fn is_sealed(bytes: &[u8]) -> bool {
-    bytes.split_last_chunk().is_some_and(|(body, sum)| checksum(body) == *sum)
+    bytes.split_last_chunk().is_some_and(|(body, sum)| !body.is_empty() && checksum(body) == *sum)
 }
 
 /// Reads a ticket and passes over its checksum, so that what is wrong with a damaged one can be told.
