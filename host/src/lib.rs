@@ -6,6 +6,7 @@
 //! * [`driver`]: one machine, its sockets, batches in and out. An event loop around it is ten lines.
 //! * [`udp`]: a socket that knows which address a datagram came to and an answer must leave from.
 //! * [`clock`]: time that goes on while the host sleeps. [`seed`]: randomness from the system.
+//! * [`identity`]: the file with the secret key.
 //! * [`interfaces`]: the addresses this host has. [`routes`]: its default gateways.
 //! * [`workers`]: threads without a runtime, each with its own driver, that share one port.
 //! * [`mediator`]: the mediator's stateless part, started and stopped as a whole.
@@ -18,6 +19,7 @@
 pub mod cli;
 pub mod clock;
 pub mod driver;
+pub mod identity;
 pub mod interfaces;
 pub mod mediator;
 pub mod routes;

@@ -5,6 +5,7 @@
 
 pub mod check;
 pub mod ice;
+pub mod id;
 pub mod mediator;
 pub mod nat;
 pub mod output;

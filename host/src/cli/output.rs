@@ -64,7 +64,7 @@ impl Printer {
         }
     }
 
-    fn line<E: Event>(&self, event: &E) -> io::Result<String> {
+    pub(super) fn line<E: Event>(&self, event: &E) -> io::Result<String> {
         if !self.json {
             return Ok(event.to_string());
         }
@@ -214,7 +214,7 @@ fn as_millis<S: Serializer>(duration: &Option<Duration>, serializer: S) -> Resul
     duration.map(|duration| duration.as_micros() as f64 / 1_000.0).serialize(serializer)
 }
 
-fn as_text<S: Serializer>(value: &impl fmt::Display, serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn as_text<S: Serializer>(value: &impl fmt::Display, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(value)
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::builder::FalseyValueParser;
 use clap::{Args, Parser, Subcommand};
 
-use super::{Exit, Problem, ice};
+use super::{Exit, Problem, ice, id};
 use crate::mediator::PORT;
 
 /// Finds a direct way to another peer, wherever the two are.
@@ -33,6 +33,8 @@ pub enum Verb {
     Demo(Demo),
     /// Find a direct path to any ICE agent; JSON lines on stdin and stdout
     Ice(ice::Arguments),
+    /// Print who this peer is; makes its key if there is none
+    Id(id::Arguments),
 }
 
 const CHECK_EXAMPLES: &str = "Examples:

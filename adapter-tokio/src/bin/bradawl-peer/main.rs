@@ -1,4 +1,4 @@
-//! The peer. So far it can ask mediators how the world sees this host, and be an ICE agent.
+//! The peer. So far it can say who it is, ask mediators how the world sees this host, and be an ICE agent.
 
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
@@ -9,7 +9,7 @@ mod ice;
 use std::process::ExitCode;
 
 use bradawl_host::cli::peer::{Cli, Verb};
-use bradawl_host::cli::{self, Exit, Problem};
+use bradawl_host::cli::{self, Exit, Problem, id};
 use tokio::runtime::Builder;
 
 fn main() -> ExitCode {
@@ -34,6 +34,7 @@ async fn run(verb: &Verb) -> Result<Exit, Problem> {
             Verb::Check(arguments) => check::run(arguments).await,
             Verb::Demo(arguments) => demo::run(arguments).await,
             Verb::Ice(arguments) => ice::run(arguments).await,
+            Verb::Id(arguments) => id::run(arguments),
         }
     };
     tokio::select! {
