@@ -1,7 +1,8 @@
 //! The id of a peer: its Ed25519 public key (RFC 8032 §5.1.5), as people and messages write it.
 //!
 //! An id is checked when it is made, so that every [`PeerId`] is a key: a point of the curve, written the one
-//! way it is written, and none of the few points with which everybody "agrees" on the same secret.
+//! way it is written, and none of the few points with which everybody "agrees" on the same secret. A point with
+//! a part of small order beside its own is let pass: its holder has a few more ids, and ids cost nothing.
 
 use core::fmt;
 use core::str::FromStr;
@@ -57,8 +58,8 @@ impl PeerId {
 
     /// Whether this peer signed these bytes for this use.
     ///
-    /// Strict, as RFC 8032 §5.1.7 allows and no more: a signature is the only one that its signer can have
-    /// made of these bytes with one nonce, and everybody who verifies comes to the same answer.
+    /// Strict where RFC 8032 §5.1.7 leaves a choice: the equation without the cofactor, no point of small order,
+    /// and s reduced. So nobody can turn one signature into another.
     pub fn verify(&self, context: Context, bytes: &[u8], signature: &Signature) -> Result<(), Forged> {
         let key = self.key().ok_or(Forged)?;
         key.verify_strict(&labelled(context, bytes), &signature.to_dalek()).map_err(|_| Forged)
