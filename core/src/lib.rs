@@ -90,7 +90,7 @@
 #![forbid(unsafe_code)]
 
 extern crate alloc;
-#[cfg(test)]
+#[cfg(any(test, feature = "quic"))]
 extern crate std;
 
 pub mod discovery;
@@ -100,6 +100,8 @@ pub mod identity;
 pub mod machine;
 pub mod portmap;
 pub mod punch;
+#[cfg(feature = "quic")]
+pub mod quic;
 pub mod rng;
 mod scope;
 pub mod stun;

@@ -1,0 +1,484 @@
+//! One connection, driven: what it is told, and what it says when it is polled. What goes over it is in
+//! `streams.rs`.
+//!
+//! quinn-proto has an endpoint, which sorts datagrams, and a connection, which they are for. Here is one of
+//! each. A client has its connection from the beginning, a server from the first Initial on; there is never a
+//! second one.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::fmt;
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use core::num::NonZeroU16;
+
+use bytes::Bytes;
+use quinn_proto::{
+    ClientConfig, Connection, ConnectionHandle, ConnectionId, DatagramEvent, EcnCodepoint, Endpoint,
+    EndpointConfig, Incoming, NoneTokenLog, NoneTokenStore, ServerConfig, StreamEvent, ValidationTokenConfig,
+};
+
+use super::cid::{self, Generator};
+use super::crypto::{NoTokens, ResetKey, Tls, VERSION, initial_suite};
+use super::event::{Events, Full};
+use super::pool::Pool;
+use super::time::{Anchor, NoCalendar};
+use super::{
+    Config, CryptoProvider, Event, Expect, MAX_PACKET, MAX_SEGMENTS, OwnKey, Protocol, PublicKey, Reason,
+    SetupError, StreamId, streams, tls,
+};
+use crate::hash::Keyed;
+use crate::machine::{Ecn, Output, Path};
+use crate::rng::Rng;
+use crate::time::{Duration, Instant};
+
+/// Where the other side is, as far as quinn-proto is concerned: an address of nobody (RFC 5737).
+const VIRTUAL: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 443);
+/// How often quinn-proto may bother to answer what belongs to no connection. The answers are not sent: we ask
+/// for none.
+const HARDLY_EVER: Duration = Duration::from_secs(24 * 3_600);
+/// How often timers may be due again at once before they are believed to be due a moment later.
+const MOST_ROUNDS: usize = 32;
+
+/// Our side of connections.
+#[derive(Clone, Debug)]
+pub struct Local {
+    /// Who we are.
+    pub key: OwnKey,
+    /// Who does the cryptography.
+    pub provider: Arc<CryptoProvider>,
+    /// What we speak.
+    pub protocol: Protocol,
+}
+
+/// What was counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Datagrams that belong to no connection: garbage, or what comes after the end.
+    pub dropped: u64,
+    /// First packets of a second connection, and those that nobody could have meant.
+    pub strangers: u64,
+}
+
+/// How a connection fares.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// The round trip on the present path, as last estimated.
+    pub rtt: Duration,
+    /// The largest UDP payload that is known to pass.
+    pub mtu: u16,
+    /// How many bytes may be on the way at a time.
+    pub congestion_window: u64,
+    /// Packets sent, counted as UDP datagrams.
+    pub sent: u64,
+    /// Bytes of UDP payload sent.
+    pub bytes_sent: u64,
+    /// Datagrams that came.
+    pub received: u64,
+    /// Bytes of UDP payload that came.
+    pub bytes_received: u64,
+    /// Packets of ours that were lost.
+    pub lost: u64,
+    /// Bytes in them.
+    pub bytes_lost: u64,
+}
+
+/// What it is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// A server that nobody has connected to, or a handshake that goes on.
+    Opening,
+    Connected,
+    /// Nothing is told any more. What is left to say is that it is closed.
+    Closed,
+}
+
+/// One connection between two peers. See the [module documentation](super) for how it is driven.
+pub struct Session {
+    config: Config,
+    anchor: Anchor,
+    endpoint: Endpoint,
+    handle: Option<ConnectionHandle>,
+    pub(super) connection: Option<Connection>,
+    /// How many streams of the other side's were told of: bidirectional ones, unidirectional ones.
+    pub(super) told: [u64; 2],
+    phase: Phase,
+    peer: Option<PublicKey>,
+    path: Option<Path>,
+    /// The path that there was last.
+    known: Option<Path>,
+    /// When a handshake has taken too long.
+    deadline: Option<Instant>,
+    events: Events,
+    pool: Pool,
+    /// Where packets are made, before they are copied into the caller's buffer.
+    packets: Vec<u8>,
+    /// A packet that refuses a connection which never came to be.
+    refusal: Vec<u8>,
+    counters: Counters,
+}
+
+impl Session {
+    /// A client: it connects to whoever holds the key `expected`, as soon as there is a path.
+    pub fn connect(
+        now: Instant,
+        local: &Local,
+        expected: PublicKey,
+        config: Config,
+        mut rng: Rng,
+    ) -> Result<Self, SetupError> {
+        let tls = Tls {
+            config: Arc::new(tls::client(&local.key, expected, local.protocol, &local.provider)?),
+            initial: initial_suite(&local.provider)?,
+        };
+        // RFC 9000 §7.2: unpredictable, and of at least eight bytes.
+        let first = ConnectionId::new(&rng.bytes::<{ cid::LEN }>());
+        let mut client = ClientConfig::new(Arc::new(tls));
+        client
+            .transport_config(config.transport())
+            .token_store(Arc::new(NoneTokenStore))
+            .initial_dst_cid_provider(Arc::new(move || first))
+            .version(VERSION);
+        let mut session = Self::new(now, config, None, &mut rng);
+        let begun = session.endpoint.connect(session.anchor.std(now), client, VIRTUAL, tls::SERVER_NAME);
+        let (handle, connection) = begun.map_err(|_| SetupError::NoHandshake)?;
+        (session.handle, session.connection) = (Some(handle), Some(connection));
+        Ok(session)
+    }
+
+    /// A server: it waits to be connected to by whom `expect` admits. Whatever else comes first on the path
+    /// ends it, so it is for paths that were checked.
+    pub fn accept(
+        now: Instant,
+        local: &Local,
+        expect: Expect,
+        config: Config,
+        mut rng: Rng,
+    ) -> Result<Self, SetupError> {
+        let tls = Tls {
+            config: Arc::new(tls::server(&local.key, expect, local.protocol, &local.provider)?),
+            initial: initial_suite(&local.provider)?,
+        };
+        let mut tokens = ValidationTokenConfig::default();
+        tokens.sent(0).log(Arc::new(NoneTokenLog));
+        let mut server = ServerConfig::new(Arc::new(tls), Arc::new(NoTokens));
+        server
+            .transport_config(config.transport())
+            .migration(false)
+            .validation_token_config(tokens)
+            .max_incoming(1)
+            .incoming_buffer_size(0)
+            .incoming_buffer_size_total(0)
+            .time_source(NoCalendar::new());
+        Ok(Self::new(now, config, Some(Arc::new(server)), &mut rng))
+    }
+
+    fn new(now: Instant, config: Config, server: Option<Arc<ServerConfig>>, rng: &mut Rng) -> Self {
+        let mut endpoint = EndpointConfig::new(Arc::new(ResetKey::new(rng)));
+        let ids: [u8; 32] = rng.bytes();
+        endpoint
+            .rng_seed(Some(rng.bytes()))
+            .cid_generator(move || Box::new(Generator(Rng::from_seed(ids))))
+            .grease_quic_bit(false)
+            .supported_versions(vec![VERSION])
+            .min_reset_interval(HARDLY_EVER);
+        Self {
+            anchor: Anchor::at(now),
+            endpoint: Endpoint::new(Arc::new(endpoint), server, config.discover_mtu, None),
+            config,
+            handle: None,
+            connection: None,
+            told: [0; 2],
+            phase: Phase::Opening,
+            peer: None,
+            path: None,
+            known: None,
+            deadline: None,
+            events: Events::new(Keyed::new(rng)),
+            pool: Pool::default(),
+            packets: Vec::new(),
+            refusal: Vec::new(),
+            counters: Counters::default(),
+        }
+    }
+
+    /// The path that is used from now on. Without one nothing is sent, and what was sent counts as lost in
+    /// time; on another one than before, what was learned about round trips, packet sizes and congestion is
+    /// forgotten.
+    pub fn set_path(&mut self, now: Instant, path: Option<Path>) {
+        self.path = path;
+        let Some(path) = path else { return };
+        if self.phase == Phase::Opening && self.deadline.is_none() {
+            self.deadline = Some(now + self.config.handshake_timeout);
+        }
+        let before = self.known.replace(path);
+        let is_another = before.is_some_and(|before| before != path);
+        if let Some(connection) = self.connection.as_mut().filter(|_| is_another) {
+            connection.path_changed(self.anchor.std(now));
+        }
+    }
+
+    /// The path that is used.
+    pub const fn path(&self) -> Option<Path> {
+        self.path
+    }
+
+    /// Takes a datagram that the other side has sent, by whatever path. It cannot fail.
+    pub fn handle_input(&mut self, now: Instant, ecn: Option<Ecn>, bytes: &[u8]) {
+        if bytes.is_empty() || self.is_over() {
+            self.counters.dropped += 1;
+            return;
+        }
+        let datagram = self.pool.copy(bytes);
+        let ecn = ecn.and_then(|mark| EcnCodepoint::from_bits(mark as u8));
+        self.packets.clear();
+        let time = self.anchor.std(now);
+        match self.endpoint.handle(time, VIRTUAL, None, ecn, datagram, &mut self.packets) {
+            Some(DatagramEvent::ConnectionEvent(_, event)) => {
+                if let Some(connection) = &mut self.connection {
+                    connection.handle_event(event);
+                }
+            }
+            Some(DatagramEvent::NewConnection(incoming)) => self.meet(now, incoming),
+            // It is about something that is not ours, and would go to somebody who is not the other side.
+            Some(DatagramEvent::Response(_)) | None => self.counters.dropped += 1,
+        }
+        self.settle(now);
+    }
+
+    /// The first packet of a connection.
+    fn meet(&mut self, now: Instant, incoming: Incoming) {
+        if self.connection.is_some() {
+            self.endpoint.ignore(incoming);
+            self.counters.strangers += 1;
+            return;
+        }
+        self.packets.clear();
+        match self.endpoint.accept(incoming, self.anchor.std(now), &mut self.packets, None) {
+            Ok((handle, connection)) => {
+                (self.handle, self.connection) = (Some(handle), Some(connection));
+            }
+            // It was not what it seemed to be: the real one may yet come.
+            Err(error) if error.response.is_none() => self.counters.strangers += 1,
+            Err(error) => {
+                self.refusal.clear();
+                let len = error.response.map_or(0, |response| response.size);
+                self.refusal.extend_from_slice(&self.packets[..len]);
+                self.end(Reason::of(error.cause));
+            }
+        }
+    }
+
+    /// Passes on what the endpoint and the connection have to say to each other, and takes note of what is
+    /// for the program.
+    fn settle(&mut self, now: Instant) {
+        let (Some(connection), Some(handle)) = (&mut self.connection, self.handle) else { return };
+        while let Some(event) = connection.poll_endpoint_events() {
+            if let Some(answer) = self.endpoint.handle_event(handle, event) {
+                connection.handle_event(answer);
+            }
+        }
+        while let Some(event) = self.connection.as_mut().and_then(Connection::poll) {
+            if self.phase != Phase::Closed && self.hear(now, event).is_err() {
+                self.abandon(now, Reason::TooManyEvents);
+            }
+        }
+    }
+
+    fn hear(&mut self, now: Instant, event: quinn_proto::Event) -> Result<(), Full> {
+        match event {
+            quinn_proto::Event::HandshakeDataReady => Ok(()),
+            quinn_proto::Event::Connected => self.connected(now),
+            quinn_proto::Event::ConnectionLost { reason } => {
+                self.end(Reason::of(reason));
+                Ok(())
+            }
+            quinn_proto::Event::DatagramReceived => self.events.push(Event::DatagramReceived),
+            quinn_proto::Event::DatagramsUnblocked => self.events.push(Event::DatagramRoom),
+            quinn_proto::Event::Stream(StreamEvent::Opened { dir }) => self.opened(dir),
+            quinn_proto::Event::Stream(StreamEvent::Readable { id }) => {
+                self.events.push(Event::Readable { id: id.into() })
+            }
+            quinn_proto::Event::Stream(StreamEvent::Writable { id }) => {
+                self.events.push(Event::Writable { id: id.into() })
+            }
+            quinn_proto::Event::Stream(StreamEvent::Finished { id }) => {
+                self.events.push(Event::Finished { id: id.into() })
+            }
+            quinn_proto::Event::Stream(StreamEvent::Stopped { id, error_code }) => {
+                self.events.push(Event::Stopped { id: id.into(), code: error_code.into_inner() })
+            }
+            quinn_proto::Event::Stream(StreamEvent::Available { dir }) => {
+                self.events.push(Event::StreamsAllowed { is_bidirectional: dir == quinn_proto::Dir::Bi })
+            }
+        }
+    }
+
+    fn connected(&mut self, now: Instant) -> Result<(), Full> {
+        let identity = self.connection.as_ref().and_then(|one| one.crypto_session().peer_identity());
+        let Some(peer) = identity.and_then(|key| key.downcast::<PublicKey>().ok()) else {
+            // The verifiers have seen one.
+            self.abandon(now, Reason::WrongKey);
+            return Ok(());
+        };
+        (self.phase, self.deadline, self.peer) = (Phase::Connected, None, Some(*peer));
+        self.events.push(Event::Connected { peer: *peer })
+    }
+
+    fn opened(&mut self, dir: quinn_proto::Dir) -> Result<(), Full> {
+        while let Some(id) = self.connection.as_mut().and_then(|one| one.streams().accept(dir)) {
+            self.told[dir as usize] = id.index() + 1;
+            self.events.push(Event::StreamOpened { id: StreamId::from(id) })?;
+        }
+        Ok(())
+    }
+
+    /// It has ended; `None`: as we wanted it.
+    fn end(&mut self, reason: Option<Reason>) {
+        (self.phase, self.deadline) = (Phase::Closed, None);
+        if let Some(reason) = reason {
+            self.events.last(Event::Closed(reason));
+        }
+    }
+
+    /// Ends it from our side, without having been asked to.
+    fn abandon(&mut self, now: Instant, reason: Reason) {
+        self.end(Some(reason));
+        if let Some(connection) = &mut self.connection {
+            connection.close(self.anchor.std(now), streams::code(0), Bytes::new());
+        }
+    }
+
+    /// Closes the connection: what has not arrived may never do so. Nothing is told any more; one packet is
+    /// sent that says so, and again for a few round trips to whoever has not heard of it.
+    pub fn close(&mut self, now: Instant, code: u64, reason: &[u8]) {
+        if self.phase == Phase::Closed {
+            return;
+        }
+        self.events.clear();
+        self.end(None);
+        if let Some(connection) = &mut self.connection {
+            let reason = Bytes::copy_from_slice(reason);
+            connection.close(self.anchor.std(now), streams::code(code), reason);
+        }
+        self.settle(now);
+    }
+
+    /// Fires what is due at `now` and returns the next thing to do; for a `Transmit` the packets are at the
+    /// start of `buf`. If there is room for several packets there may be several, all to be sent on the one
+    /// path. Nothing is sent into less than [`MAX_PACKET`] bytes.
+    pub fn poll_output(&mut self, now: Instant, buf: &mut [u8]) -> Output<Event> {
+        for _ in 0..MOST_ROUNDS {
+            self.fire(now);
+            if let Some(event) = self.events.pop() {
+                return Output::Event(event);
+            }
+            if let Some(transmit) = self.transmit(now, buf) {
+                return transmit;
+            }
+            // Making packets can use up what keys are good for.
+            self.settle(now);
+            let wake = self.wake();
+            let has_more = !self.events.is_empty() || wake.is_some_and(|wake| wake <= now);
+            if !has_more {
+                return Output::Idle(wake);
+            }
+        }
+        Output::Idle(Some(now + Duration::from_micros(1)))
+    }
+
+    fn fire(&mut self, now: Instant) {
+        if self.deadline.is_some_and(|deadline| deadline <= now) {
+            self.abandon(now, Reason::HandshakeTimedOut);
+        }
+        if let Some(connection) = &mut self.connection {
+            connection.handle_timeout(self.anchor.std(now));
+        }
+        self.settle(now);
+    }
+
+    fn wake(&mut self) -> Option<Instant> {
+        let timer = self.connection.as_mut().and_then(Connection::poll_timeout);
+        [self.deadline, timer.map(|time| self.anchor.ours(time))].into_iter().flatten().min()
+    }
+
+    fn transmit(&mut self, now: Instant, buf: &mut [u8]) -> Option<Output<Event>> {
+        let path = self.path?;
+        if buf.len() < MAX_PACKET {
+            return None;
+        }
+        if !self.refusal.is_empty() {
+            let len = self.refusal.len();
+            buf[..len].copy_from_slice(&self.refusal);
+            self.refusal.clear();
+            return Some(Output::Transmit { path, len, segment: None, ecn: None });
+        }
+        let room = (buf.len() / MAX_PACKET).min(MAX_SEGMENTS);
+        self.packets.clear();
+        let made = self.connection.as_mut()?.poll_transmit(self.anchor.std(now), room, &mut self.packets)?;
+        buf[..made.size].copy_from_slice(&self.packets[..made.size]);
+        // A segment is never longer than a packet.
+        let segment = made.segment_size.and_then(|size| NonZeroU16::new(u16::try_from(size).ok()?));
+        let ecn = made.ecn.and_then(|mark| Ecn::from_bits(mark as u8));
+        Some(Output::Transmit { path, len: made.size, segment, ecn })
+    }
+
+    /// Whether streams can be opened and datagrams sent.
+    pub const fn is_connected(&self) -> bool {
+        matches!(self.phase, Phase::Connected)
+    }
+
+    /// Whether it is closed, by whichever side.
+    pub const fn is_closed(&self) -> bool {
+        matches!(self.phase, Phase::Closed)
+    }
+
+    /// Whether there is nothing left to do, ever: it is closed, and whoever had to know has had the time to.
+    pub fn is_over(&self) -> bool {
+        let is_drained = self.connection.as_ref().is_none_or(Connection::is_drained);
+        self.is_closed() && is_drained && self.refusal.is_empty()
+    }
+
+    /// Whether everything written has arrived. It says nothing about what the other side still sends.
+    pub fn is_idle(&mut self) -> bool {
+        let Some(connection) = &mut self.connection else { return true };
+        connection.streams().send_streams() == 0 && !connection.has_pending_retransmits()
+    }
+
+    /// Who the other side is, once it has proven it.
+    pub const fn peer(&self) -> Option<&PublicKey> {
+        self.peer.as_ref()
+    }
+
+    /// What was counted.
+    pub const fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// How the connection fares.
+    pub fn stats(&self) -> Stats {
+        let Some(stats) = self.connection.as_ref().map(Connection::stats) else { return Stats::default() };
+        Stats {
+            rtt: stats.path.rtt,
+            mtu: stats.path.current_mtu,
+            congestion_window: stats.path.cwnd,
+            sent: stats.udp_tx.datagrams,
+            bytes_sent: stats.udp_tx.bytes,
+            received: stats.udp_rx.datagrams,
+            bytes_received: stats.udp_rx.bytes,
+            lost: stats.path.lost_packets,
+            bytes_lost: stats.path.lost_bytes,
+        }
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session")
+            .field("phase", &self.phase)
+            .field("path", &self.path)
+            .field("stats", &self.stats())
+            .finish_non_exhaustive()
+    }
+}
