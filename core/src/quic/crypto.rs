@@ -25,9 +25,8 @@ use rustls::quic::{self, Connection, KeyChange, Secrets, Suite, Version};
 use rustls::{CipherSuite, ClientConfig, ServerConfig};
 use sha2::Sha256;
 
-
-use super::keys::{self, PublicKey};
 use super::SetupError;
+use super::keys::{self, PublicKey};
 use crate::rng::Rng;
 
 /// QUIC version 1, the only one spoken (RFC 9000 §15).
@@ -35,9 +34,8 @@ pub(super) const VERSION: u32 = 1;
 
 /// What a connection begins its first packets with, whatever suite it will agree on (RFC 9001 §5.2).
 pub(super) fn initial_suite(provider: &CryptoProvider) -> Result<Suite, SetupError> {
-    let is_initial = |suite: &&rustls::SupportedCipherSuite| {
-        suite.suite() == CipherSuite::TLS13_AES_128_GCM_SHA256
-    };
+    let is_initial =
+        |suite: &&rustls::SupportedCipherSuite| suite.suite() == CipherSuite::TLS13_AES_128_GCM_SHA256;
     let suite = provider.cipher_suites.iter().find(is_initial).and_then(|suite| suite.tls13());
     suite.and_then(rustls::Tls13CipherSuite::quic_suite).ok_or(SetupError::NoInitialSuite)
 }

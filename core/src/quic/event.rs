@@ -126,10 +126,9 @@ impl Reason {
         Some(match error {
             ConnectionError::TransportError(error) => Self::of_ours(error),
             ConnectionError::ConnectionClosed(close) => Self::of_theirs(close.error_code),
-            ConnectionError::ApplicationClosed(close) => Self::ClosedByPeer {
-                code: close.error_code.into_inner(),
-                reason: close.reason.to_vec(),
-            },
+            ConnectionError::ApplicationClosed(close) => {
+                Self::ClosedByPeer { code: close.error_code.into_inner(), reason: close.reason.to_vec() }
+            }
             ConnectionError::Reset => Self::Reset,
             ConnectionError::TimedOut => Self::TimedOut,
             ConnectionError::VersionMismatch => Self::OtherVersion,

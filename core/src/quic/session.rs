@@ -106,8 +106,9 @@ pub struct Session {
     phase: Phase,
     peer: Option<PublicKey>,
     path: Option<Path>,
-    /// The path that there was last.
-    known: Option<Path>,
+    had_path: bool,
+    /// Since when there is a path again, until a round trip has been measured on it.
+    again: Option<Instant>,
     /// When a handshake has taken too long.
     deadline: Option<Instant>,
     events: Events,
@@ -193,7 +194,8 @@ impl Session {
             phase: Phase::Opening,
             peer: None,
             path: None,
-            known: None,
+            had_path: false,
+            again: None,
             deadline: None,
             events: Events::new(Keyed::new(rng)),
             pool: Pool::default(),
@@ -204,18 +206,41 @@ impl Session {
     }
 
     /// The path that is used from now on. Without one nothing is sent, and what was sent counts as lost in
-    /// time; on another one than before, what was learned about round trips, packet sizes and congestion is
-    /// forgotten.
+    /// time; on another one than before, or on one that was away, what was learned about round trips, packet
+    /// sizes and congestion is forgotten.
     pub fn set_path(&mut self, now: Instant, path: Option<Path>) {
-        self.path = path;
-        let Some(path) = path else { return };
+        let before = core::mem::replace(&mut self.path, path);
+        if path.is_none() || path == before {
+            return;
+        }
         if self.phase == Phase::Opening && self.deadline.is_none() {
             self.deadline = Some(now + self.config.handshake_timeout);
         }
-        let before = self.known.replace(path);
-        let is_another = before.is_some_and(|before| before != path);
-        if let Some(connection) = self.connection.as_mut().filter(|_| is_another) {
+        if core::mem::replace(&mut self.had_path, true) {
+            self.again = before.is_none().then_some(now);
+            self.forget_path(now);
+        }
+    }
+
+    fn forget_path(&mut self, now: Instant) {
+        if let Some(connection) = &mut self.connection {
             connection.path_changed(self.anchor.std(now));
+        }
+    }
+
+    /// What was sent before a gap and is confirmed after it seems to have taken as long as the gap, and with
+    /// such a round trip everything would be slow for seconds. So a round trip that began before there was a
+    /// path again is not believed.
+    fn doubt_round_trip(&mut self, now: Instant) {
+        let (Some(again), Some(connection)) = (self.again, &self.connection) else { return };
+        let rtt = connection.rtt();
+        if rtt == self.config.initial_rtt {
+            return; // none was measured
+        }
+        if rtt > now.since(again) {
+            self.forget_path(now);
+        } else {
+            self.again = None;
         }
     }
 
@@ -244,6 +269,7 @@ impl Session {
             // It is about something that is not ours, and would go to somebody who is not the other side.
             Some(DatagramEvent::Response(_)) | None => self.counters.dropped += 1,
         }
+        self.doubt_round_trip(now);
         self.settle(now);
     }
 

@@ -25,7 +25,10 @@ pub(super) struct Anchor {
 }
 
 impl Anchor {
-    #[expect(clippy::disallowed_methods, reason = "there is no other way to have one; only differences count")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "there is no other way to have one; only differences count"
+    )]
     pub(super) fn at(now: Instant) -> Self {
         Self { ours: now, theirs: Std::now() }
     }

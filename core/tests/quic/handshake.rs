@@ -47,7 +47,10 @@ fn a_server_that_meets_the_wrong_key_says_so_and_is_believed() {
     assert_eq!(closed(&world, CLIENT), Some(Reason::KeyRefused));
     assert_eq!(world.sides[SERVER].connected(), None);
     // TLS tells a client that it is done before the server has looked at its key.
-    let (connected, refused) = (world.sides[CLIENT].connected(), world.sides[CLIENT].when(|event| matches!(event, Event::Closed(_))));
+    let (connected, refused) = (
+        world.sides[CLIENT].connected(),
+        world.sides[CLIENT].when(|event| matches!(event, Event::Closed(_))),
+    );
     assert_eq!((connected, refused), (Some(at(1_080)), Some(at(1_160))));
 }
 
@@ -88,7 +91,8 @@ fn a_handshake_that_nobody_answers_ends_in_time_and_only_once_there_is_a_path() 
         assert_eq!(world.sides[side].events, [(at(11_000), Event::Closed(Reason::HandshakeTimedOut))]);
     }
     let expect = [public(CLIENT), public(SERVER)];
-    let mut world = World::new(sessions(expect, [Protocol::Peer; 2], Default::default(), 1), &[Link::GOOD], 1);
+    let mut world =
+        World::new(sessions(expect, [Protocol::Peer; 2], Default::default(), 1), &[Link::GOOD], 1);
     world.run_for(ms(3_600_000));
     assert!(world.sides.iter().all(|side| side.events.is_empty() && side.sent == 0), "there was no path");
     let begun = world.now;

@@ -36,7 +36,8 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    pub(crate) const GOOD: Self = Self { delay: Duration::from_millis(40), jitter: Duration::ZERO, loss: 0, mtu: 1_472 };
+    pub(crate) const GOOD: Self =
+        Self { delay: Duration::from_millis(40), jitter: Duration::ZERO, loss: 0, mtu: 1_472 };
 }
 
 /// The path over link `index`, as that side sees it.
@@ -80,7 +81,15 @@ pub(crate) struct Side {
 
 impl Side {
     fn new(session: Session) -> Self {
-        Self { session, events: Vec::new(), buf: vec![0; 16_000], sent: 0, largest: 0, batches: 0, wake: None }
+        Self {
+            session,
+            events: Vec::new(),
+            buf: vec![0; 16_000],
+            sent: 0,
+            largest: 0,
+            batches: 0,
+            wake: None,
+        }
     }
 
     pub(crate) fn when(&self, wanted: impl Fn(&Event) -> bool) -> Option<Instant> {
@@ -112,6 +121,8 @@ pub(crate) struct World {
     air: BTreeMap<(Instant, u64), (usize, Option<Ecn>, Vec<u8>)>,
     order: u64,
     rng: Rng,
+    /// Somebody on the path sends each packet again, spoiled.
+    pub(crate) is_spoiled: bool,
     /// Of everything that was sent: when, by whom, how long; and beside it what.
     shape: Sha256,
     bytes: Sha256,
@@ -126,6 +137,7 @@ impl World {
             air: BTreeMap::new(),
             order: 0,
             rng: Rng::from_seed([seed; 32]),
+            is_spoiled: false,
             shape: Sha256::new(),
             bytes: Sha256::new(),
         }
@@ -175,6 +187,17 @@ impl World {
         self.sides[from].sent += 1;
         self.sides[from].largest = self.sides[from].largest.max(packet.len());
         let link = self.links[usize::from(path.local.port() - 5_000)];
+        if self.is_spoiled {
+            let mut copy = packet.to_vec();
+            let at = self.rng.below(copy.len() as u64) as usize;
+            match self.rng.below(3) {
+                0 => copy[at] ^= 1 << self.rng.below(8),
+                1 => copy.truncate(at),
+                _ => copy[at..].fill(0),
+            }
+            // Before the packet itself.
+            self.air.insert((self.now, self.order), (1 - from, ecn, copy));
+        }
         if self.rng.below(1_000) < link.loss || packet.len() > link.mtu {
             return;
         }
@@ -253,7 +276,13 @@ impl World {
     }
 
     /// Sends `body` on a stream of its own, until the other side has read it to its end; `every` looks on.
-    pub(crate) fn transfer(&mut self, from: usize, body: &[u8], end: Instant, mut every: impl FnMut(&mut Self, usize)) -> Vec<u8> {
+    pub(crate) fn transfer(
+        &mut self,
+        from: usize,
+        body: &[u8],
+        end: Instant,
+        mut every: impl FnMut(&mut Self, usize),
+    ) -> Vec<u8> {
         let id = self.sides[from].session.open_uni().expect("streams are allowed");
         let (mut written, mut got, mut is_finished) = (0, Vec::new(), false);
         loop {
@@ -282,7 +311,12 @@ impl World {
 }
 
 /// A client and a server; `expect` is whom the server expects, and whom the client.
-pub(crate) fn sessions(expect: [PublicKey; 2], protocols: [Protocol; 2], configs: [Config; 2], seed: u8) -> [Session; 2] {
+pub(crate) fn sessions(
+    expect: [PublicKey; 2],
+    protocols: [Protocol; 2],
+    configs: [Config; 2],
+    seed: u8,
+) -> [Session; 2] {
     let mut rng = Rng::from_seed([seed; 32]);
     let [client, server] = configs;
     let ours = local(CLIENT, protocols[CLIENT], seed);

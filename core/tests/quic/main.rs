@@ -3,3 +3,4 @@
 mod handshake;
 mod kit;
 mod transfer;
+mod trouble;
