@@ -81,10 +81,11 @@
 //! Where to look: [`machine`] is the idiom that everything follows; [`wire`] holds the codecs; [`stun`] a
 //! client and a server; [`discovery`] finds out what NAT there is; [`portmap`] asks routers for ports;
 //! [`punch`] is the agent that opens paths; [`identity`] is who a peer is, and the ticket that leads to it;
-//! [`timers`], [`time`], [`rng`] and [`hash`] are what machines are made of.
+//! `quic` (a feature) makes encrypted connections of paths; [`timers`], [`time`], [`rng`] and [`hash`] are what
+//! machines are made of.
 //!
 //! Without default features the crate is `no_std` with `alloc`. The `std` feature only lets CRC-32
-//! look for a faster instruction at run time.
+//! look for a faster instruction at run time. The feature `quic` needs `std`, as QUIC and TLS do.
 
 #![no_std]
 #![forbid(unsafe_code)]

@@ -22,7 +22,7 @@ use quinn_proto::{ConnectError, ConnectionId, Side, TransportError, TransportErr
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::ServerName;
 use rustls::quic::{self, Connection, KeyChange, Secrets, Suite, Version};
-use rustls::{CipherSuite, ClientConfig, ServerConfig};
+use rustls::{CipherSuite, ClientConfig, ServerConfig, SupportedCipherSuite};
 use sha2::Sha256;
 
 use super::SetupError;
@@ -34,9 +34,8 @@ pub(super) const VERSION: u32 = 1;
 
 /// What a connection begins its first packets with, whatever suite it will agree on (RFC 9001 §5.2).
 pub(super) fn initial_suite(provider: &CryptoProvider) -> Result<Suite, SetupError> {
-    let is_initial =
-        |suite: &&rustls::SupportedCipherSuite| suite.suite() == CipherSuite::TLS13_AES_128_GCM_SHA256;
-    let suite = provider.cipher_suites.iter().find(is_initial).and_then(|suite| suite.tls13());
+    let is_initial = |suite: &&SupportedCipherSuite| suite.suite() == CipherSuite::TLS13_AES_128_GCM_SHA256;
+    let suite = provider.cipher_suites.iter().find(is_initial).and_then(SupportedCipherSuite::tls13);
     suite.and_then(rustls::Tls13CipherSuite::quic_suite).ok_or(SetupError::NoInitialSuite)
 }
 

@@ -18,6 +18,51 @@
 //! for byte. quinn-proto's own randomness comes from the seed. TLS draws its randoms from the provider, and
 //! key exchanges within it, out of reach: with an ordinary provider the bytes differ in each run, while what
 //! is sent when, and how much, does not. The feature `quic-seeded` has key exchanges that repeat.
+//!
+//! ```
+//! use bradawl::machine::{MIN_BUFFER, Output, Path};
+//! use bradawl::quic::{Config, Event, Expect, Local, OwnKey, Protocol, Read, Session};
+//! use bradawl::rng::Rng;
+//! use bradawl::time::Instant;
+//!
+//! let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+//! let (now, mut rng) = (Instant::ZERO, Rng::from_seed([7; 32]));
+//! let mut local = Vec::new();
+//! for seed in [[1; 32], [2; 32]] {
+//!     let key = OwnKey::from_seed(&seed, &provider)?;
+//!     local.push(Local { key, provider: provider.clone(), protocol: Protocol::Peer });
+//! }
+//! let keys = [*local[0].key.public(), *local[1].key.public()];
+//! let mut sessions = [
+//!     Session::connect(now, &local[0], keys[1], Config::default(), rng.fork())?,
+//!     Session::accept(now, &local[1], Expect::Only(keys[0]), Config::default(), rng.fork())?,
+//! ];
+//! let (alice, bob) = ("192.0.2.1:5000".parse()?, "198.51.100.7:6000".parse()?);
+//! sessions[0].set_path(now, Some(Path::udp(alice, bob)));
+//! sessions[1].set_path(now, Some(Path::udp(bob, alice)));
+//!
+//! let (mut buf, mut heard) = ([0; MIN_BUFFER], [0; 64]);
+//! let len = 'heard: loop {
+//!     for index in [0, 1] {
+//!         match sessions[index].poll_output(now, &mut buf) {
+//!             // Whatever one sends is handed to the other, here without any network between.
+//!             Output::Transmit { len, .. } => sessions[1 - index].handle_input(now, None, &buf[..len]),
+//!             Output::Event(Event::Connected { peer }) if index == 0 => {
+//!                 assert_eq!(peer, keys[1]);
+//!                 let id = sessions[0].open_uni()?;
+//!                 sessions[0].write(id, b"hello")?;
+//!             }
+//!             Output::Event(Event::StreamOpened { id }) => {
+//!                 let Read::Bytes(len) = sessions[index].read(id, &mut heard)? else { continue };
+//!                 break 'heard len;
+//!             }
+//!             Output::Event(_) | Output::Host(_) | Output::Idle(_) => {}
+//!         }
+//!     }
+//! };
+//! assert_eq!(&heard[..len], b"hello");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod cid;
 mod config;

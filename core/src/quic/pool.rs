@@ -24,10 +24,13 @@ pub(super) struct Pool {
 impl Pool {
     /// A copy of `datagram`.
     pub(super) fn copy(&mut self, datagram: &[u8]) -> BytesMut {
-        match datagram.len() {
-            ..=SMALL => copy(&mut self.small, SMALL, datagram),
-            ..=MIN_BUFFER => copy(&mut self.large, MIN_BUFFER, datagram),
-            _ => BytesMut::from(datagram),
+        let len = datagram.len();
+        if len <= SMALL {
+            copy(&mut self.small, SMALL, datagram)
+        } else if len <= MIN_BUFFER {
+            copy(&mut self.large, MIN_BUFFER, datagram)
+        } else {
+            BytesMut::from(datagram)
         }
     }
 }

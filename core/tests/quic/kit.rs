@@ -113,12 +113,15 @@ impl Side {
     }
 }
 
+/// To whom, how marked, and what.
+type Packet = (usize, Option<Ecn>, Vec<u8>);
+
 pub(crate) struct World {
     pub(crate) sides: [Side; 2],
     pub(crate) links: Vec<Link>,
     pub(crate) now: Instant,
-    /// By arrival, then by order: to whom, and what.
-    air: BTreeMap<(Instant, u64), (usize, Option<Ecn>, Vec<u8>)>,
+    /// By arrival, then by order.
+    air: BTreeMap<(Instant, u64), Packet>,
     order: u64,
     rng: Rng,
     /// Somebody on the path sends each packet again, spoiled.
