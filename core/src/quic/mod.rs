@@ -69,10 +69,13 @@ mod config;
 mod crypto;
 mod event;
 mod keys;
+#[cfg(test)]
+mod liar;
 mod pool;
 #[cfg(feature = "quic-seeded")]
 pub mod seeded;
 mod session;
+mod status;
 mod streams;
 mod time;
 mod tls;
@@ -84,7 +87,8 @@ pub use config::{
 pub use event::{Event, Reason};
 pub use keys::{OwnKey, PublicKey};
 pub use rustls::crypto::CryptoProvider;
-pub use session::{Counters, Local, Session, Stats};
+pub use session::{Local, Session};
+pub use status::{Counters, Stats};
 pub use streams::{DatagramError, NoStream, OpenError, Read, ReadError, StreamId, WriteError};
 
 /// What is spoken above QUIC (RFC 7301).

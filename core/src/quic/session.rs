@@ -1,5 +1,5 @@
 //! One connection, driven: what it is told, and what it says when it is polled. What goes over it is in
-//! `streams.rs`.
+//! `streams.rs`, how it fares in `status.rs`.
 //!
 //! quinn-proto has an endpoint, which sorts datagrams, and a connection, which they are for. Here is one of
 //! each. A client has its connection from the beginning, a server from the first Initial on; there is never a
@@ -9,7 +9,6 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
-use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::num::NonZeroU16;
 
@@ -25,8 +24,8 @@ use super::event::{Events, Full};
 use super::pool::Pool;
 use super::time::{Anchor, NoCalendar};
 use super::{
-    Config, CryptoProvider, Event, Expect, MAX_PACKET, MAX_SEGMENTS, OwnKey, Protocol, PublicKey, Reason,
-    SetupError, StreamId, streams, tls,
+    Config, Counters, CryptoProvider, Event, Expect, MAX_PACKET, MAX_SEGMENTS, OwnKey, Protocol, PublicKey,
+    Reason, SetupError, StreamId, streams, tls,
 };
 use crate::hash::Keyed;
 use crate::machine::{Ecn, Output, Path};
@@ -52,41 +51,9 @@ pub struct Local {
     pub protocol: Protocol,
 }
 
-/// What was counted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counters {
-    /// Datagrams that belong to no connection: garbage, or what comes after the end.
-    pub dropped: u64,
-    /// First packets of a second connection, and those that nobody could have meant.
-    pub strangers: u64,
-}
-
-/// How a connection fares.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Stats {
-    /// The round trip on the present path, as last estimated.
-    pub rtt: Duration,
-    /// The largest UDP payload that is known to pass.
-    pub mtu: u16,
-    /// How many bytes may be on the way at a time.
-    pub congestion_window: u64,
-    /// Packets sent, counted as UDP datagrams.
-    pub sent: u64,
-    /// Bytes of UDP payload sent.
-    pub bytes_sent: u64,
-    /// Datagrams that came.
-    pub received: u64,
-    /// Bytes of UDP payload that came.
-    pub bytes_received: u64,
-    /// Packets of ours that were lost.
-    pub lost: u64,
-    /// Bytes in them.
-    pub bytes_lost: u64,
-}
-
 /// What it is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
+pub(super) enum Phase {
     /// A server that nobody has connected to, or a handshake that goes on.
     Opening,
     Connected,
@@ -103,9 +70,9 @@ pub struct Session {
     pub(super) connection: Option<Connection>,
     /// How many streams of the other side's were told of: bidirectional ones, unidirectional ones.
     pub(super) told: [u64; 2],
-    phase: Phase,
-    peer: Option<PublicKey>,
-    path: Option<Path>,
+    pub(super) phase: Phase,
+    pub(super) peer: Option<PublicKey>,
+    pub(super) path: Option<Path>,
     had_path: bool,
     /// Since when there is a path again, until a round trip has been measured on it.
     again: Option<Instant>,
@@ -116,8 +83,8 @@ pub struct Session {
     /// Where packets are made, before they are copied into the caller's buffer.
     packets: Vec<u8>,
     /// A packet that refuses a connection which never came to be.
-    refusal: Vec<u8>,
-    counters: Counters,
+    pub(super) refusal: Vec<u8>,
+    pub(super) counters: Counters,
 }
 
 impl Session {
@@ -133,15 +100,24 @@ impl Session {
             config: Arc::new(tls::client(&local.key, expected, local.protocol, &local.provider)?),
             initial: initial_suite(&local.provider)?,
         };
+        Self::begin(now, Arc::new(tls), config, &mut rng)
+    }
+
+    pub(super) fn begin(
+        now: Instant,
+        tls: Arc<dyn quinn_proto::crypto::ClientConfig>,
+        config: Config,
+        rng: &mut Rng,
+    ) -> Result<Self, SetupError> {
         // RFC 9000 §7.2: unpredictable, and of at least eight bytes.
         let first = ConnectionId::new(&rng.bytes::<{ cid::LEN }>());
-        let mut client = ClientConfig::new(Arc::new(tls));
+        let mut client = ClientConfig::new(tls);
         client
             .transport_config(config.transport())
             .token_store(Arc::new(NoneTokenStore))
             .initial_dst_cid_provider(Arc::new(move || first))
             .version(VERSION);
-        let mut session = Self::new(now, config, None, &mut rng);
+        let mut session = Self::new(now, config, None, rng);
         let begun = session.endpoint.connect(session.anchor.std(now), client, VIRTUAL, tls::SERVER_NAME);
         let (handle, connection) = begun.map_err(|_| SetupError::NoHandshake)?;
         (session.handle, session.connection) = (Some(handle), Some(connection));
@@ -244,11 +220,6 @@ impl Session {
         }
     }
 
-    /// The path that is used.
-    pub const fn path(&self) -> Option<Path> {
-        self.path
-    }
-
     /// Takes a datagram that the other side has sent, by whatever path. It cannot fail.
     pub fn handle_input(&mut self, now: Instant, ecn: Option<Ecn>, bytes: &[u8]) {
         if bytes.is_empty() || self.is_over() {
@@ -275,7 +246,7 @@ impl Session {
 
     /// The first packet of a connection.
     fn meet(&mut self, now: Instant, incoming: Incoming) {
-        if self.connection.is_some() {
+        if self.connection.is_some() || self.is_closed() {
             self.endpoint.ignore(incoming);
             self.counters.strangers += 1;
             return;
@@ -448,63 +419,5 @@ impl Session {
         let segment = made.segment_size.and_then(|size| NonZeroU16::new(u16::try_from(size).ok()?));
         let ecn = made.ecn.and_then(|mark| Ecn::from_bits(mark as u8));
         Some(Output::Transmit { path, len: made.size, segment, ecn })
-    }
-
-    /// Whether streams can be opened and datagrams sent.
-    pub const fn is_connected(&self) -> bool {
-        matches!(self.phase, Phase::Connected)
-    }
-
-    /// Whether it is closed, by whichever side.
-    pub const fn is_closed(&self) -> bool {
-        matches!(self.phase, Phase::Closed)
-    }
-
-    /// Whether there is nothing left to do, ever: it is closed, and whoever had to know has had the time to.
-    pub fn is_over(&self) -> bool {
-        let is_drained = self.connection.as_ref().is_none_or(Connection::is_drained);
-        self.is_closed() && is_drained && self.refusal.is_empty()
-    }
-
-    /// Whether everything written has arrived. It says nothing about what the other side still sends.
-    pub fn is_idle(&mut self) -> bool {
-        let Some(connection) = &mut self.connection else { return true };
-        connection.streams().send_streams() == 0 && !connection.has_pending_retransmits()
-    }
-
-    /// Who the other side is, once it has proven it.
-    pub const fn peer(&self) -> Option<&PublicKey> {
-        self.peer.as_ref()
-    }
-
-    /// What was counted.
-    pub const fn counters(&self) -> &Counters {
-        &self.counters
-    }
-
-    /// How the connection fares.
-    pub fn stats(&self) -> Stats {
-        let Some(stats) = self.connection.as_ref().map(Connection::stats) else { return Stats::default() };
-        Stats {
-            rtt: stats.path.rtt,
-            mtu: stats.path.current_mtu,
-            congestion_window: stats.path.cwnd,
-            sent: stats.udp_tx.datagrams,
-            bytes_sent: stats.udp_tx.bytes,
-            received: stats.udp_rx.datagrams,
-            bytes_received: stats.udp_rx.bytes,
-            lost: stats.path.lost_packets,
-            bytes_lost: stats.path.lost_bytes,
-        }
-    }
-}
-
-impl fmt::Debug for Session {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Session")
-            .field("phase", &self.phase)
-            .field("path", &self.path)
-            .field("stats", &self.stats())
-            .finish_non_exhaustive()
     }
 }
