@@ -138,15 +138,21 @@ impl Reason {
         })
     }
 
-    /// What we have found wrong with the other side. Our verifier says `access_denied` and nobody else does;
-    /// the other two are a client that shows no key, or none of the kind that we know.
-    fn of_ours(error: TransportError) -> Self {
-        let wrong_key = [
-            alert(AlertDescription::AccessDenied),
-            alert(AlertDescription::CertificateRequired),
-            alert(AlertDescription::DecryptError),
+    /// Whether it is about a key: our verifier says `access_denied` and nobody else does, of a signature that
+    /// is not by the key that was shown it is `decrypt_error`, and `certificate_required` of a client that
+    /// shows none.
+    fn is_about_key(code: TransportErrorCode) -> bool {
+        let alerts = [
+            AlertDescription::AccessDenied,
+            AlertDescription::DecryptError,
+            AlertDescription::CertificateRequired,
         ];
-        if wrong_key.contains(&error.code) {
+        alerts.map(alert).contains(&code)
+    }
+
+    /// What we have found wrong with the other side.
+    fn of_ours(error: TransportError) -> Self {
+        if Self::is_about_key(error.code) {
             return Self::WrongKey;
         }
         if error.code == alert(AlertDescription::NoApplicationProtocol) {
@@ -157,7 +163,7 @@ impl Reason {
 
     /// What the other side has found wrong with us.
     fn of_theirs(code: TransportErrorCode) -> Self {
-        if code == alert(AlertDescription::AccessDenied) {
+        if Self::is_about_key(code) {
             return Self::KeyRefused;
         }
         if code == alert(AlertDescription::NoApplicationProtocol) {

@@ -1,4 +1,5 @@
-//! A peer that keeps to no limit: it makes itself believe that it was granted everything.
+//! Peers that lie: one keeps to no limit, for it makes itself believe that it was granted everything; one
+//! shows a key that is not its own.
 //!
 //! In here and not in `tests/`, as it takes quinn-proto and TLS apart.
 
@@ -110,14 +111,20 @@ impl TlsSession for Lies {
     }
 }
 
-/// A liar and a server of ours, connected; no time passes between them.
-fn liar_and_server(config: Config) -> [Session; 2] {
+/// Who has the keys that grow from these seeds.
+fn locals<const N: usize>(seeds: [u8; N]) -> [Local; N] {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let [client, server] = [1, 2].map(|seed| Local {
+    seeds.map(|seed| Local {
         key: OwnKey::from_seed(&[seed; 32], &provider).expect("ring has Ed25519"),
         provider: provider.clone(),
         protocol: Protocol::Peer,
-    });
+    })
+}
+
+/// A liar and a server of ours, connected; no time passes between them.
+fn liar_and_server(config: Config) -> [Session; 2] {
+    let [client, server] = locals([1, 2]);
+    let provider = client.provider.clone();
     let (now, mut rng) = (Instant::ZERO, Rng::from_seed([1; 32]));
     let honest = tls::client(&client.key, *server.key.public(), Protocol::Peer, &provider).expect("TLS 1.3");
     let initial = initial_suite(&provider).expect("there is one");
@@ -127,25 +134,28 @@ fn liar_and_server(config: Config) -> [Session; 2] {
         Session::begin(now, Arc::new(liar), Config::default(), &mut rng).expect("a client"),
         Session::accept(now, &server, expect, config, rng.fork()).expect("a server"),
     ];
-    let [a, b] = [([192, 0, 2, 1], 1).into(), ([192, 0, 2, 2], 1).into()];
-    sessions[0].set_path(now, Some(Path::udp(a, b)));
-    sessions[1].set_path(now, Some(Path::udp(b, a)));
+    set_path(&mut sessions);
     exchange(&mut sessions, now);
     assert!(sessions.iter().all(Session::is_connected));
     sessions
 }
 
-/// Lets them talk; what the server tells.
-fn exchange(sessions: &mut [Session; 2], now: Instant) -> Vec<Event> {
-    let (mut buf, mut told, mut idle, mut index) = (vec![0; MIN_BUFFER], Vec::new(), 0, 0);
+fn set_path(sessions: &mut [Session; 2]) {
+    let [a, b] = [([192, 0, 2, 1], 1).into(), ([192, 0, 2, 2], 1).into()];
+    sessions[0].set_path(Instant::ZERO, Some(Path::udp(a, b)));
+    sessions[1].set_path(Instant::ZERO, Some(Path::udp(b, a)));
+}
+
+/// Lets them talk; what each tells.
+fn exchange(sessions: &mut [Session; 2], now: Instant) -> [Vec<Event>; 2] {
+    let (mut buf, mut told, mut idle, mut index) = (vec![0; MIN_BUFFER], [const { Vec::new() }; 2], 0, 0);
     while idle < 2 {
         match sessions[index].poll_output(now, &mut buf) {
             Output::Transmit { len, .. } => {
                 sessions[1 - index].handle_input(now, None, &buf[..len]);
                 idle = 0;
             }
-            Output::Event(event) if index == 1 => told.push(event),
-            Output::Event(_) => {}
+            Output::Event(event) => told[index].push(event),
             Output::Host(_) | Output::Idle(_) => (index, idle) = (1 - index, idle + 1),
         }
     }
@@ -171,7 +181,7 @@ fn who_opens_a_million_streams_against_the_rules_is_thrown_out() {
         assert_eq!(ids.len(), 1_000_000, "nothing holds it back");
         let last = ids[ids.len() - 1];
         assert_eq!(connection.send_stream(last).write(b"x"), Ok(1));
-        let told = exchange(&mut sessions, LATER);
+        let [_, told] = exchange(&mut sessions, LATER);
         assert_eq!(misbehaved(&told), Some(TransportErrorCode::STREAM_LIMIT_ERROR.into()));
         assert_eq!(told.len(), 1, "none of them was told of");
     }
@@ -185,11 +195,32 @@ fn who_sends_more_than_there_is_room_for_is_thrown_out() {
         let mut sessions = liar_and_server(config);
         let id = sessions[0].open_uni().expect("it is a liar");
         assert_eq!(sessions[0].write(id, &[7; 100_000]), Ok(100_000));
-        let told = exchange(&mut sessions, LATER);
+        let [_, told] = exchange(&mut sessions, LATER);
         assert_eq!(misbehaved(&told), Some(TransportErrorCode::FLOW_CONTROL_ERROR.into()));
         let received = sessions[1].stats().bytes_received;
         assert!(received < 20_000, "{received}");
-        assert!(exchange(&mut sessions, LATER + Duration::from_secs(60)).is_empty());
+        assert!(exchange(&mut sessions, LATER + Duration::from_secs(60))[1].is_empty());
         assert!(sessions[1].is_over());
+    }
+}
+
+#[test]
+fn who_shows_a_key_that_is_not_its_own_is_refused_on_either_side() {
+    for impostor in [0, 1] {
+        let [mut client, mut server, thief] = locals([1, 2, 3]);
+        let keys = [*client.key.public(), *server.key.public()];
+        let robbed = if impostor == 0 { &mut client } else { &mut server };
+        robbed.key = OwnKey { public: robbed.key.public, signing: thief.key.signing };
+        let (now, mut rng) = (Instant::ZERO, Rng::from_seed([1; 32]));
+        let (config, expect) = (Config::default(), Expect::Only(keys[0]));
+        let mut sessions = [
+            Session::connect(now, &client, keys[1], config.clone(), rng.fork()).expect("a client"),
+            Session::accept(now, &server, expect, config, rng.fork()).expect("a server"),
+        ];
+        set_path(&mut sessions);
+        let told = exchange(&mut sessions, now);
+        assert_eq!(told[impostor].last(), Some(&Event::Closed(Reason::KeyRefused)));
+        assert_eq!(told[1 - impostor], [Event::Closed(Reason::WrongKey)]);
+        assert_eq!(sessions[1 - impostor].peer(), None);
     }
 }

@@ -10,6 +10,7 @@ use bradawl::quic::{
 };
 use bradawl::rng::Rng;
 use bradawl::time::{Duration, Instant};
+use bradawl::wire::channel::ChannelData;
 use sha2::{Digest as _, Sha256};
 
 pub(crate) const CLIENT: usize = 0;
@@ -182,6 +183,9 @@ impl World {
     }
 
     fn send(&mut self, from: usize, path: Path, ecn: Option<Ecn>, packet: &[u8]) {
+        // A long header, or a short one that is not ChannelData to anybody.
+        assert!(packet[0] >= 0xC0 || (packet[0] & 0xC0 == 0x40 && packet[2..4] == [0xFF; 2]));
+        assert_eq!(ChannelData::parse(packet), None);
         self.order += 1;
         self.shape.update(self.now.as_micros().to_le_bytes());
         self.shape.update([from as u8]);
