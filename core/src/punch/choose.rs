@@ -3,7 +3,8 @@
 //! Between our own: the side in control uses the first pair that is proven, gives that choice a number and
 //! says it with the next check, which also carries the proof; the other side follows the highest number it
 //! has heard. Until it has heard one it uses whatever works, so both can send as soon as they know. When a
-//! better pair is proven later, it gets the next number.
+//! better pair is proven later, it gets the next number; but only if both ends were named, for who has heard
+//! of a choice closes the sockets that its strategies have opened.
 //!
 //! Toward a foreign agent: the first pair that works is nominated (RFC 8445 §8.1.1; no other one is after
 //! it), and used at once (§12.1 allows it for any pair that works).
@@ -13,7 +14,7 @@ use super::keep::{self, Keep};
 use super::pair::Pair;
 use super::pairs::Slot;
 use super::schedule::{self, Rhythm};
-use super::{Event, Kind, Loss, Party, Role, Selected};
+use super::{Event, Kind, Loss, Party, Role, Selected, Strategy};
 use crate::time::{Duration, Instant};
 
 /// How often a choice is repeated to one of our own that does not answer: two seconds long.
@@ -83,7 +84,9 @@ impl Agent {
         match (self.is_kin(), self.role) {
             (true, Role::Controlled) => false,
             (true, Role::Controlling) => {
-                pair.priority(self.role) > used.priority(self.role) && pair.step() < CHECKS_FOR_BETTER
+                pair.priority(self.role) > used.priority(self.role)
+                    && pair.step() < CHECKS_FOR_BETTER
+                    && self.may_take_over(pair)
             }
             // A foreign agent may yet nominate another one (RFC 8445 §8.1.1).
             (false, _) => pair.is_heard && pair.step() < CHECKS_FOR_BETTER,
@@ -97,8 +100,18 @@ impl Agent {
         }
     }
 
+    /// Whether this pair may be used instead of the one that is: its ends are there to stay.
+    fn may_take_over(&self, pair: &Pair) -> bool {
+        let Some(used) = self.selected_slot.and_then(|used| self.pairs.pair(used)) else { return true };
+        let is_named = || {
+            self.place(pair.path.remote).is_some()
+                && self.bases.iter().any(|base| base.local == pair.path.local)
+        };
+        !self.is_kin() || used.path == pair.path || used.strategy == Strategy::Relay || is_named()
+    }
+
     fn decide(&mut self, now: Instant) {
-        let Some(best) = self.best(|pair| pair.works) else { return };
+        let Some(best) = self.best(|pair| pair.works && self.may_take_over(pair)) else { return };
         let is_better = |used: Slot| {
             let priority = |slot| self.pairs.pair(slot).map(|pair| pair.priority(Role::Controlling));
             priority(best) > priority(used)

@@ -1,11 +1,11 @@
 //! How soon two agents have a path, and how many packets that takes.
 
-use bradawl::punch::{Party, Role};
+use bradawl::punch::{Candidate, Config, Party, Role};
 use bradawl::wire::stun::attr::Proof;
 use bradawl::wire::stun::{Class, Message};
 
 use crate::kit::{Front, World, address, ms, pair};
-use crate::solo::{Check, Solo, THEIRS};
+use crate::solo::{Check, ELSEWHERE, Solo, THEIRS};
 
 const FRONTS: [Front; 4] = [Front::Open, Front::Address, Front::Port, Front::Symmetric];
 
@@ -109,4 +109,35 @@ fn a_choice_is_told_by_the_answer_that_is_due_anyway_and_by_a_check_only_later()
     assert_eq!(told(&solo, Class::Request).2, checks, "no check beside the answer");
     solo.run_for(ms(200));
     assert_eq!(told(&solo, Class::Request), (1, 0, checks + 1), "the answer may be lost");
+}
+
+/// Who has heard of a choice closes what its strategies have opened: the swarm's 52144th scenario.
+#[test]
+fn a_path_in_use_is_not_given_up_for_a_better_one_to_where_nobody_was_named() {
+    let mut solo = Solo::new(Config::default(), Role::Controlling);
+    solo.begin(Party::Kin);
+    solo.add_remote(&Candidate::server_reflexive(address(THEIRS), address("10.0.0.1:5000"), 1));
+    let key = solo.key_of_theirs();
+    let answer_newest = |solo: &mut Solo, from| {
+        let answer = solo.answer(solo.last_check(), Some(&key));
+        let _ = solo.input(from, &answer);
+    };
+    answer_newest(&mut solo, address(THEIRS));
+    let chosen = solo.selected().expect("a path").path;
+    answer_newest(&mut solo, address(THEIRS));
+    // It was on its way: a check from a socket that the other side has opened for a strategy.
+    let check = Check { proof: Some(Proof::default()), priority: Some(u32::MAX >> 1), ..Check::default() };
+    let check = check.write(&solo.ours, &solo.theirs, 1, |writer| writer);
+    let elsewhere = address(ELSEWHERE);
+    let _ = solo.input(elsewhere, &check);
+    let (_, token, _) = told(&solo, Class::Success);
+    let check = Check { proof: Some(Proof { nomination: 0, token }), ..Check::default() };
+    let check = check.write(&solo.ours, &solo.theirs, 2, |writer| writer);
+    let _ = solo.input(elsewhere, &check);
+    assert_eq!(solo.selected().map(|selected| selected.path), Some(chosen));
+    // One that was named is there to stay.
+    solo.add_remote(&Candidate::host(address("203.0.113.1:7000"), 65_535));
+    solo.run_for(ms(100));
+    answer_newest(&mut solo, address("203.0.113.1:7000"));
+    assert_eq!(solo.selected().map(|selected| selected.path.remote), Some(address("203.0.113.1:7000")));
 }

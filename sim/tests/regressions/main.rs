@@ -76,6 +76,12 @@ fn there_is_an_end_to_guessing() {
     nothing_is_broken_in(&[30_461]);
 }
 
+/// The side in control went over to a better path, to a socket that the other side was closing.
+#[test]
+fn a_choice_that_was_told_is_kept() {
+    nothing_is_broken_in(&[52_144]);
+}
+
 /// A host with three addresses asks and tries three times as much; a bracket's ports are tried at the pace
 /// of checks.
 #[test]
