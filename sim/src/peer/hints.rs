@@ -24,6 +24,8 @@ pub(super) struct Guesses {
     session: Option<(Instant, usize)>,
     /// Since when sessions with guesses are counted, and how many there were.
     sessions: Option<(Instant, u8)>,
+    /// When the last session with volleys began.
+    volleys: Option<Instant>,
 }
 
 impl Guesses {
@@ -46,13 +48,16 @@ impl Guesses {
         self.is_allowed
     }
 
-    /// One volley more, if there may be one.
+    /// One volley more, if there may be one: a few in one session, and in no other one for as long as an
+    /// agent itself would wait.
     fn take_volley(&mut self) -> bool {
-        let Some((_, volleys)) = &mut self.session else { return false };
-        if *volleys == MOST_VOLLEYS {
+        let Some((since, volleys)) = &mut self.session else { return false };
+        let is_soon = |last: Instant| last != *since && *since < last + BETWEEN_GUESSES;
+        if *volleys == MOST_VOLLEYS || self.volleys.is_some_and(is_soon) {
             return false;
         }
         *volleys += 1;
+        self.volleys = Some(*since);
         true
     }
 }

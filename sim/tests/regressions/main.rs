@@ -73,7 +73,7 @@ fn a_check_is_answered_wherever_it_comes_from() {
 /// Two who make each other begin again and again sent volleys for ever.
 #[test]
 fn there_is_an_end_to_guessing() {
-    nothing_is_broken_in(&[30_461]);
+    nothing_is_broken_in(&[30_461, 55_069]);
 }
 
 /// The side in control went over to a better path, to a socket that the other side was closing.
