@@ -11,13 +11,15 @@ use super::pair::{End, Sent};
 use super::pairs::Slot;
 use super::{Kind, Loss, Party, Role, Strategy};
 use crate::machine::Path;
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use crate::timers::Key;
 use crate::wire::stun::TransactionId;
 use crate::wire::stun::attr::Proof;
 
 /// How many answers wait to be sent at most; a check that comes in on top of these counts as lost.
 const MAX_ANSWERS: usize = 64;
+/// How much longer a pair waits for its share of the budget for each check that it has had.
+const TURN: Duration = Duration::from_millis(1);
 
 impl Agent {
     pub(super) fn be_patient(&mut self, now: Instant) {
@@ -92,11 +94,12 @@ impl Agent {
             self.check_at(slot, self.quiet_until);
             return None;
         }
-        let remote = pair.remote();
+        let (remote, step) = (pair.remote(), pair.step());
         match self.budget.ask(now, remote) {
             Allowance::Now => {}
             Allowance::At(at) => {
-                self.check_at(slot, at);
+                // Who has had fewer goes first, or a socket of ours that leads nowhere takes it all.
+                self.check_at(slot, at + TURN * step.into());
                 return None;
             }
             Allowance::Never => {

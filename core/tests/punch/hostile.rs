@@ -234,6 +234,23 @@ fn a_third_party_gets_seven_checks_in_two_seconds_and_forty_in_all() {
 
 // --- data ---------------------------------------------------------------------------------------------
 
+/// Two of our sockets share what there is for one address, whether they lead there or not: the swarm's
+/// 87082nd scenario.
+#[test]
+fn a_socket_that_leads_nowhere_does_not_use_up_the_checks_of_another() {
+    let mut solo = Solo::new(Config::default(), Role::Controlling);
+    let other = address("192.168.2.2:5000");
+    solo.agent.add_local(solo.now, &Candidate::host(other, 65_534), other).expect("another socket");
+    solo.begin(Party::Kin);
+    solo.add_remote(&Candidate::server_reflexive(address(THEIRS), address("10.0.0.1:5000"), 65_535));
+    solo.run_for(ms(2_000));
+    let before = solo.sent.len();
+    solo.run_for(ms(6_000));
+    let of = |local| solo.sent[before..].iter().filter(|(_, path, _)| path.local == local).count();
+    let counts = [of(address(OURS)), of(other)];
+    assert!(counts[0].abs_diff(counts[1]) <= 1 && counts[0] >= 2, "{counts:?}");
+}
+
 #[test]
 fn data_comes_by_proven_paths_only() {
     let mut solo = Solo::begun(Role::Controlling, Party::Foreign);

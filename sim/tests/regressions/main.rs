@@ -82,6 +82,12 @@ fn a_choice_that_was_told_is_kept() {
     nothing_is_broken_in(&[52_144]);
 }
 
+/// One of two sockets led nowhere and took all the checks that the other side's address may have.
+#[test]
+fn two_sockets_share_what_there_is_for_an_address() {
+    nothing_is_broken_in(&[87_082]);
+}
+
 /// A host with three addresses asks and tries three times as much; a bracket's ports are tried at the pace
 /// of checks.
 #[test]
