@@ -336,7 +336,7 @@ impl Agent {
                 if is_confirmed {
                     self.confirmed(now, slot);
                 }
-                self.keep_proven(now, slot);
+                self.keep_proven(now, slot, now.since(sent.at));
                 self.thaw(now, slot);
                 self.choose(now);
             }
@@ -395,12 +395,12 @@ impl Agent {
         }
     }
 
-    pub(super) fn keep_proven(&mut self, now: Instant, slot: Slot) {
+    pub(super) fn keep_proven(&mut self, now: Instant, slot: Slot, trip: Duration) {
         if self.selected_slot == Some(slot)
             && let Some(keep) = &mut self.keep
         {
             let jitter = self.rng.u64() as u8;
-            keep.is_proven(now, jitter);
+            keep.is_proven(now, trip, jitter);
             self.set_keep_timer(now);
         }
     }

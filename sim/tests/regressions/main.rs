@@ -88,6 +88,12 @@ fn two_sockets_share_what_there_is_for_an_address() {
     nothing_is_broken_in(&[87_082]);
 }
 
+/// On a long way a path was given up before the last check could be answered.
+#[test]
+fn a_long_way_is_no_dead_one() {
+    nothing_is_broken_in(&[95_057]);
+}
+
 /// A host with three addresses asks and tries three times as much; a bracket's ports are tried at the pace
 /// of checks.
 #[test]
