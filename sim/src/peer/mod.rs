@@ -36,8 +36,10 @@ pub use tally::{Sent, Tally};
 const JOIN: Duration = Duration::from_millis(250);
 /// … and how often from then on.
 const REJOIN: Duration = Duration::from_secs(2);
-/// For how long what it has learned of itself is not asked for again.
+/// For how long what it has learned of itself is not asked for again, and how often as long as it took to
+/// learn it: on a long way two would make each other ask for ever.
 const FRESH: Duration = Duration::from_secs(5);
+const FRESH_TIMES: u32 = 3;
 /// How long it waits for its peer to be there before it says so.
 const MEET_PATIENCE: Duration = Duration::from_secs(20);
 /// How long it tries in all before it says that it has failed, whatever else happens.
@@ -246,7 +248,9 @@ impl Peer {
         }
         // Something has happened to the peer. Perhaps it was on this side: what was learned long ago may not
         // be so any more.
-        if self.gathered.is_some_and(|gathered| now > gathered + FRESH) {
+        if let (Some(began), Some(gathered)) = (self.began, self.gathered)
+            && now > gathered + FRESH.max(gathered.since(began) * FRESH_TIMES)
+        {
             return self.regenerate(now);
         }
         self.has_failed = false;
